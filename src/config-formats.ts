@@ -1,0 +1,146 @@
+/**
+ * What the settings' values look like. A format says in words what it expects, for the error message and the manual,
+ * and turns text into a value or into a problem. A problem never repeats the text itself: it may hold a password.
+ */
+import { isIP } from 'node:net'
+import { resolve } from 'node:path'
+
+/** A value that does not fit; `found` continues the sentence "PORT …". */
+export class Problem {
+  readonly found: string
+
+  constructor(found: string) {
+    this.found = found
+  }
+}
+
+export interface Format<T> {
+  /** Continues the sentence "expected …". */
+  readonly expected: string
+  /** The text comes trimmed and not empty, but for a `verbatim` format, whose text comes as it is. */
+  parse(text: string): T | Problem
+  readonly verbatim?: true
+}
+
+/** Any http(s) origin, those of the list, or pages that this machine serves over http itself. */
+export type CorsOrigins = '*' | 'localhost' | readonly string[]
+
+export const NODE_ENVS = ['development', 'production', 'test'] as const
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
+export type LogLevel = (typeof LOG_LEVELS)[number]
+
+const MAX_ORIGINS = 100
+const MIN_SECRET_BYTES = 32
+
+/** For values that are no secrets. */
+function quoted(text: string): string {
+  return `is ${JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text)}`
+}
+
+/** `://` is demanded: URL alone would take the user of `user:password@host` for the scheme. */
+function parseUrl(text: string, protocols: readonly string[]): URL | Problem {
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)?.[1]?.toLowerCase()
+  if (scheme === undefined) return new Problem('has no scheme (the part up to "://")')
+  if (!protocols.includes(`${scheme}:`)) return new Problem(`has the scheme ${scheme}://`)
+  const url = URL.parse(text)
+  return url ?? new Problem('is not a well-formed URL (a user name or password in it must be percent-encoded)')
+}
+
+function isLoopback(hostname: string): boolean {
+  return hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname)
+}
+
+export function integer(min: number, max: number, unit?: string): Format<number> {
+  return {
+    expected: `a whole number${unit === undefined ? '' : ` of ${unit}`} from ${min} to ${max}`,
+    parse(text) {
+      const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN
+      return value >= min && value <= max ? value : new Problem(quoted(text))
+    },
+  }
+}
+
+export function oneOf<const T extends string>(choices: readonly T[]): Format<T> {
+  return {
+    expected: choices.map((choice) => `\`${choice}\``).join(', '),
+    parse: (text) => choices.find((choice) => choice === text) ?? new Problem(quoted(text)),
+  }
+}
+
+export const onOff: Format<boolean> = {
+  expected: '`true`, `false`',
+  parse: (text) => (text === 'true' || text === 'false' ? text === 'true' : new Problem(quoted(text))),
+}
+
+export const host: Format<string> = {
+  expected: 'an IP address or a host name, without scheme and port',
+  parse: (text) => (isIP(text) > 0 || /^[a-z0-9]([a-z0-9.-]{0,252})$/i.test(text) ? text : new Problem(quoted(text))),
+}
+
+export const postgresUrl: Format<string> = {
+  expected: '`postgresql://user:password@host:5432/database`',
+  parse(text) {
+    const url = parseUrl(text, ['postgresql:', 'postgres:'])
+    if (url instanceof Problem) return url
+    return url.pathname.length > 1 ? text : new Problem('names no database (the path is empty)')
+  },
+}
+
+export const redisUrl: Format<string> = {
+  expected: '`redis://user:password@host:6379/0`, or `rediss://` for TLS',
+  parse(text) {
+    const url = parseUrl(text, ['redis:', 'rediss:'])
+    if (url instanceof Problem) return url
+    if (url.hostname === '') return new Problem('names no host')
+    return /^(\/\d{0,5})?$/.test(url.pathname) ? text : new Problem('has a path that is not the number of a database')
+  },
+}
+
+export const jwksUrl: Format<string> = {
+  expected:
+    'an https URL without user name and password, as `https://id.example.com/.well-known/jwks.json`; http only on this machine',
+  parse(text) {
+    const url = parseUrl(text, ['https:', 'http:'])
+    if (url instanceof Problem) return url
+    if (url.protocol === 'http:' && !isLoopback(url.hostname)) return new Problem('is http:// on another machine')
+    return url.username === '' && url.password === '' ? url.href : new Problem('holds a user name or a password')
+  },
+}
+
+/** Verbatim: white space at its ends may be part of what the tokens are signed with. */
+export const secret: Format<string> = {
+  expected: `at least ${MIN_SECRET_BYTES} bytes that nobody can guess, as \`openssl rand -base64 48\` makes`,
+  verbatim: true,
+  parse(text) {
+    const bytes = Buffer.byteLength(text)
+    return bytes >= MIN_SECRET_BYTES ? text : new Problem(`has ${bytes} bytes`)
+  },
+}
+
+export const claim: Format<string> = {
+  expected: 'text, compared exactly',
+  parse: (text) => text,
+}
+
+export const directory: Format<string> = {
+  expected: "a directory's path; it is created where there is none",
+  parse: (text) => resolve(text),
+}
+
+export const origins: Format<CorsOrigins> = {
+  expected: `a comma list of at most ${MAX_ORIGINS} origins, as \`https://app.example.com,https://admin.example.com\`, or \`*\``,
+  parse(text) {
+    if (text === '*') return '*'
+    const items = text.split(',').map((item) => item.trim())
+    if (items.length > MAX_ORIGINS) return new Problem(`lists ${items.length} origins`)
+    const wrong = items.find((item) => !isOrigin(item))
+    return wrong === undefined ? items : new Problem(`lists ${JSON.stringify(wrong)}`)
+  },
+}
+
+/** As a browser writes it: a trailing slash or a capital would never match. */
+function isOrigin(text: string): boolean {
+  const url = URL.parse(text)
+  return (url?.protocol === 'https:' || url?.protocol === 'http:') && url.origin === text
+}

@@ -1,0 +1,85 @@
+// The logs in Postgres as the feeds see them: topics in, entries out.
+
+import type { Db } from '../platform/db.ts'
+import type { Entry, TopicLog } from '../realtime/topic-log.ts'
+import type { LogSource } from './log-source.ts'
+import type { LogEvent, RoomEvent } from './room-event.ts'
+import { parseLogTopic, roomTopic, userTopic } from './topics.ts'
+import { readUserEvents } from './user-log.ts'
+
+/** What an event weighs beside its text, roughly. */
+const EVENT_BASE_BYTES = 600
+
+export function createTopicLog(db: Db, sources: readonly LogSource[]): TopicLog<LogEvent> {
+  return {
+    async heads(topics) {
+      const parsed = topics.map(parseLogTopic)
+      const idsOf = (log: 'room' | 'user') => parsed.filter((topic) => topic.log === log).map(({ id }) => id)
+      const [roomIds, userIds] = [idsOf('room'), idsOf('user')]
+      const [rooms, users] = await Promise.all([
+        roomIds.length === 0
+          ? []
+          : db.room.findMany({ where: { id: { in: roomIds } }, select: { id: true, lastSeq: true } }),
+        userIds.length === 0
+          ? []
+          : db.user.findMany({ where: { id: { in: userIds } }, select: { id: true, lastEventSeq: true } }),
+      ])
+      return new Map([
+        ...rooms.map((room) => [roomTopic(room.id), room.lastSeq] as const),
+        ...users.map((user) => [userTopic(user.id), user.lastEventSeq] as const),
+      ])
+    },
+
+    async read(topic, after, upTo, limit) {
+      const { log, id } = parseLogTopic(topic)
+      if (log === 'user') return (await readUserEvents(db, id, after, upTo, limit)).map(toEntry)
+      const events = await merge(sources, id, after, upTo, limit)
+      if (isWhole(events, after, upTo)) return events.map(toEntry)
+      const floor = await findFloor(db, id)
+      const kept = await merge(sources, id, Math.max(after, floor), upTo, limit)
+      if (!isWhole(kept, Math.max(after, floor), upTo)) throw new Error(`the log of room ${id} has a gap after ${after}`)
+      return kept.map(toEntry)
+    },
+
+    decode(message) {
+      // Only this service's nodes publish on its topics, and only what encodeEvent made.
+      const event = JSON.parse(message) as LogEvent
+      if (!Number.isInteger(event.seq)) throw new Error('a bus message without a seq')
+      return { seq: event.seq, event, bytes: EVENT_BASE_BYTES + message.length }
+    },
+  }
+}
+
+/** An event as a bus message. */
+export function encodeEvent(event: LogEvent): string {
+  return JSON.stringify(event)
+}
+
+function toEntry(event: LogEvent): Entry<LogEvent> {
+  const text = event.type === 'MessageSent' ? event.message.text.length * 2 : 0
+  return { seq: event.seq, event, bytes: EVENT_BASE_BYTES + text }
+}
+
+async function merge(
+  sources: readonly LogSource[],
+  roomId: string,
+  after: number,
+  upTo: number,
+  limit: number,
+): Promise<RoomEvent[]> {
+  const parts = await Promise.all(sources.map((source) => source.readRoomEvents(roomId, after, upTo, limit)))
+  const events = parts.flat().sort((a, b) => a.seq - b.seq)
+  return events.slice(0, limit)
+}
+
+/** Whether the events follow `after` without a gap. */
+function isWhole(events: readonly RoomEvent[], after: number, upTo: number): boolean {
+  const last = events.at(-1)
+  return last ? last.seq - after === events.length : upTo <= after
+}
+
+/** Up to where retention has cut the room's log; asked only when a read shows a gap. */
+async function findFloor(db: Db, roomId: string): Promise<number> {
+  const room = await db.room.findUnique({ where: { id: roomId }, select: { logFloor: true } })
+  return room?.logFloor ?? 0
+}

@@ -1,0 +1,26 @@
+import type { UserRecord } from '../users/user-record.ts'
+
+/** A message with everything that is the same for every reader: one shape in the log, on the bus and in history. */
+export interface MessageRecord {
+  id: string
+  roomId: string
+  seq: number
+  author: UserRecord
+  text: string
+  clientMessageId: string | null
+  replyTo: MessageQuote | null
+  /** ISO 8601, in UTC, to the millisecond. */
+  createdAt: string
+}
+
+/** The message that another one replies to, as it is shown above the reply. */
+export interface MessageQuote {
+  id: string
+  roomId: string
+  seq: number
+  author: UserRecord
+  text: string
+}
+
+/** What happens to messages, as events of their room's log. */
+export type MessageEvent = { type: 'MessageSent'; message: MessageRecord }

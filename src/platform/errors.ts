@@ -1,0 +1,70 @@
+/** Every code that a client can meet, in `Error.code` of a mutation's result or in `extensions.code` of a GraphQL error. */
+export const ERROR_CODES = {
+  VALIDATION_FAILED: 'A value breaks a rule; the issues name the fields and the limits.',
+  NOT_FOUND: 'It does not exist, or not for the viewer.',
+  NOT_A_MEMBER: 'Only members of the room may do this: join it first.',
+  FORBIDDEN: 'The viewer may see this but not do it.',
+  ROOM_ARCHIVED: 'The room is archived: it can be read, not written.',
+  SLUG_TAKEN: 'Another room has this slug.',
+  DIRECT_ROOM: 'A direct room cannot be joined, left, renamed or archived.',
+  UNAUTHENTICATED: 'The operation needs a token and there is none, or it is not valid.',
+  TOKEN_EXPIRED: 'The token has expired: repeat with a fresh one.',
+  BAD_USER_INPUT: 'An argument is malformed: an id, a cursor, a number out of range, or text that cannot be stored.',
+  BAD_REQUEST: 'The request is not a well-formed GraphQL request.',
+  PAYLOAD_TOO_LARGE: 'The request is larger than the server accepts.',
+  QUERY_TOO_COMPLEX: 'The operation is deeper, wider or costlier than the server accepts.',
+  TOO_MANY_SUBSCRIPTIONS: 'The connection holds as many subscriptions as the server accepts.',
+  RESYNC_REQUIRED: 'The log no longer reaches back to `after`: read the history, then subscribe without it or from `fromSeq`.',
+  UNAVAILABLE: 'Something the server needs is away for the moment: try again.',
+  INTERNAL_SERVER_ERROR: 'A defect of the server; `extensions.requestId` finds it in its log.',
+} as const
+
+export type ErrorCode = keyof typeof ERROR_CODES
+
+/** A refusal that the caller can act on. In mutations it is a member of the result's union. */
+export class RefusedError extends Error {
+  readonly code: ErrorCode
+
+  constructor(code: ErrorCode, message: string) {
+    super(message)
+    this.name = 'RefusedError'
+    this.code = code
+  }
+}
+
+export interface ValidationIssue {
+  /** The field's path in the input, as `input.text`. */
+  path: string
+  message: string
+  /** The limit that was broken, where it is a number. */
+  limit: number | null
+}
+
+/** Input that breaks a rule; nothing was stored. */
+export class ValidationError extends RefusedError {
+  readonly issues: readonly ValidationIssue[]
+
+  constructor(issues: readonly ValidationIssue[]) {
+    super('VALIDATION_FAILED', issues.map((issue) => `${issue.path}: ${issue.message}`).join('; '))
+    this.name = 'ValidationError'
+    this.issues = issues
+  }
+}
+
+/**
+ * A refusal at a gate (sign-in, limits, malformed arguments), before any work: a GraphQL error with
+ * `extensions { code, retryable, retryAfterMs? }`.
+ */
+export class GateError extends Error {
+  readonly code: ErrorCode
+  readonly retryable: boolean
+  readonly details: Readonly<Record<string, unknown>>
+
+  constructor(code: ErrorCode, message: string, { retryable = false, ...details }: { retryable?: boolean; [detail: string]: unknown } = {}) {
+    super(message)
+    this.name = 'GateError'
+    this.code = code
+    this.retryable = retryable
+    this.details = details
+  }
+}

@@ -1,0 +1,222 @@
+// One topic's live log on this node: what the bus brings, put in order, with every gap read from the log.
+// Invariant: `head` only grows, by one entry at a time; entry n+1 is accepted after entry n and never twice.
+// The bus may lose, repeat and reorder; the log may be away for a while: that costs latency, never an entry.
+
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Logger } from '../platform/logger.ts'
+import type { MemoryBudget } from './memory-budget.ts'
+import type { Entry, TopicLog } from './topic-log.ts'
+
+/** Entries per read of the log; reads are aligned to it, so that readers of one range share one read. */
+export const PAGE_SIZE = 100
+
+/** Most recent entries that a feed keeps for readers that are close behind. */
+const RING_MAX_ENTRIES = 256
+/** What every feed may keep even when the node's budget is spent. */
+const RING_MIN_ENTRIES = 8
+/** Entries that arrived before their turn; more are dropped and read from the log. */
+const EARLY_MAX_ENTRIES = 256
+/** How long a gap may be mere reordering between publishers before it is read from the log. */
+const REORDER_WAIT_MS = 15
+const RETRY_MIN_MS = 100
+const RETRY_MAX_MS = 5_000
+
+export interface FeedOptions<E> {
+  topic: string
+  head: number
+  log: TopicLog<E>
+  budget: MemoryBudget
+  logger: Logger
+}
+
+export class Feed<E> {
+  readonly topic: string
+  readonly #log: TopicLog<E>
+  readonly #budget: MemoryBudget
+  readonly #logger: Logger
+  readonly #closed = new AbortController()
+  readonly #early = new Map<number, Entry<E>>()
+  readonly #reads = new Map<number, Promise<Entry<E>[]>>()
+  readonly #waiting = new Set<() => void>()
+  #ring: Entry<E>[] = []
+  #head: number
+  #known: number
+  #repairing = false
+
+  constructor(options: FeedOptions<E>) {
+    this.topic = options.topic
+    this.#log = options.log
+    this.#budget = options.budget
+    this.#logger = options.logger
+    this.#head = options.head
+    this.#known = options.head
+  }
+
+  /** The newest entry that readers can have. */
+  get head(): number {
+    return this.#head
+  }
+
+  /** Takes a bus message. Never throws: what cannot be read is left to the sweep. */
+  receive(message: string): void {
+    try {
+      this.#offer(this.#log.decode(message))
+    } catch (error) {
+      this.#logger.error({ err: error, topic: this.topic }, 'a bus message could not be read')
+    }
+  }
+
+  /** Tells that the log reaches `seq`, from a read of the database: what is missing until there gets read. */
+  noteHead(seq: number): void {
+    if (seq <= this.#known) return
+    this.#known = seq
+    this.#repairSoon(0)
+  }
+
+  /** The entry at `seq` if it is still in memory. */
+  recent(seq: number): Entry<E> | undefined {
+    const first = this.#ring[0]
+    return first && seq >= first.seq ? this.#ring[seq - first.seq] : undefined
+  }
+
+  /**
+   * Entries of the log after `after`, in order; empty only when retention removed everything up to the head.
+   * Readers of the same range share one read. While the log is away it is tried again; rejects when `signal` aborts
+   * or the feed closes.
+   */
+  async read(after: number, signal: AbortSignal): Promise<Entry<E>[]> {
+    const start = Math.floor(after / PAGE_SIZE) * PAGE_SIZE
+    for (let retryMs = RETRY_MIN_MS; ; retryMs = Math.min(retryMs * 2, RETRY_MAX_MS)) {
+      try {
+        const page = (await this.#readPage(start)).filter((entry) => entry.seq > after)
+        // Nothing left in this range: jump over what retention removed, in one read instead of page by page.
+        return page.length > 0 ? page : await this.#log.read(this.topic, after, this.#head, PAGE_SIZE)
+      } catch (error) {
+        this.#logger.warn({ err: error, topic: this.topic }, 'the log cannot be read, trying again')
+        await delay(retryMs, undefined, { signal: AbortSignal.any([signal, this.#closed.signal]), ref: false })
+      }
+    }
+  }
+
+  /** Calls `wake` once, when the head has grown or the feed was closed. Returns a function that forgets it. */
+  onGrowth(wake: () => void): () => void {
+    this.#waiting.add(wake)
+    return () => this.#waiting.delete(wake)
+  }
+
+  get closed(): boolean {
+    return this.#closed.signal.aborted
+  }
+
+  close(): void {
+    this.#closed.abort()
+    this.#budget.give(this.#ring.reduce((sum, entry) => sum + entry.bytes, 0))
+    this.#ring = []
+    this.#early.clear()
+    this.#wake()
+  }
+
+  #readPage(start: number): Promise<Entry<E>[]> {
+    const upTo = Math.min(start + PAGE_SIZE, this.#head)
+    // The key holds the end too: a page that has grown since must be read again.
+    const key = start * (PAGE_SIZE + 1) + (upTo - start)
+    const running = this.#reads.get(key)
+    if (running) return running
+    const read = this.#log.read(this.topic, start, upTo, PAGE_SIZE).finally(() => this.#reads.delete(key))
+    this.#reads.set(key, read)
+    return read
+  }
+
+  #offer(entry: Entry<E>): void {
+    if (this.closed || entry.seq <= this.#head) return
+    this.#known = Math.max(this.#known, entry.seq)
+    if (entry.seq > this.#head + 1) {
+      if (this.#early.size < EARLY_MAX_ENTRIES) this.#early.set(entry.seq, entry)
+      this.#repairSoon(REORDER_WAIT_MS)
+      return
+    }
+    this.#accept(entry)
+    this.#acceptEarly()
+    this.#wake()
+  }
+
+  #acceptEarly(): void {
+    for (let next = this.#early.get(this.#head + 1); next; next = this.#early.get(this.#head + 1)) {
+      this.#early.delete(next.seq)
+      this.#accept(next)
+    }
+  }
+
+  #accept(entry: Entry<E>): void {
+    this.#head = entry.seq
+    this.#ring.push(entry)
+    this.#budget.take(entry.bytes)
+    const most = this.#budget.spent ? RING_MIN_ENTRIES : RING_MAX_ENTRIES
+    while (this.#ring.length > most) {
+      const oldest = this.#ring.shift()
+      if (oldest) this.#budget.give(oldest.bytes)
+    }
+  }
+
+  #repairSoon(waitMs: number): void {
+    if (this.#repairing) return
+    this.#repairing = true
+    void this.#repair(waitMs)
+      .catch((error) => this.#logger.error({ err: error, topic: this.topic }, 'a feed could not be repaired'))
+      .finally(() => {
+        this.#repairing = false
+        if (!this.closed && this.#head < this.#known) this.#repairSoon(RETRY_MIN_MS)
+      })
+  }
+
+  async #repair(waitMs: number): Promise<void> {
+    if (waitMs > 0) await delay(waitMs, undefined, { ref: false })
+    for (let retryMs = RETRY_MIN_MS; this.#head < this.#known && !this.closed; ) {
+      try {
+        const entries = await this.#log.read(this.topic, this.#head, this.#known, PAGE_SIZE)
+        if (entries.length > 0) this.#acceptRead(entries)
+        else await this.#confirmHead()
+        retryMs = RETRY_MIN_MS
+      } catch (error) {
+        this.#logger.warn({ err: error, topic: this.topic }, 'a gap cannot be read from the log, trying again')
+        await delay(retryMs, undefined, { ref: false })
+        retryMs = Math.min(retryMs * 2, RETRY_MAX_MS)
+      }
+    }
+  }
+
+  #acceptRead(entries: Entry<E>[]): void {
+    if (this.closed) return
+    const from = this.#head
+    for (const entry of entries) {
+      if (entry.seq <= this.#head) continue
+      // Retention overtook this node: the missing entries are gone; readers find out by their own position.
+      if (entry.seq > this.#head + 1) this.#forget(entry.seq - 1)
+      this.#accept(entry)
+    }
+    for (const seq of this.#early.keys()) if (seq <= this.#head) this.#early.delete(seq)
+    this.#acceptEarly()
+    if (this.#head > from) this.#wake()
+  }
+
+  /** The log has nothing where the bus said there is: believe the log, whether that was retention or a false message. */
+  async #confirmHead(): Promise<void> {
+    const heads = await this.#log.heads([this.topic])
+    this.#known = heads.get(this.topic) ?? 0
+    if (this.#known > this.#head) this.#forget(this.#known)
+    this.#wake()
+  }
+
+  /** Moves the head over entries that no longer exist. The ring must stay without a gap, so it starts anew. */
+  #forget(head: number): void {
+    this.#budget.give(this.#ring.reduce((sum, entry) => sum + entry.bytes, 0))
+    this.#ring = []
+    this.#head = head
+  }
+
+  #wake(): void {
+    const waiting = [...this.#waiting]
+    this.#waiting.clear()
+    for (const wake of waiting) wake()
+  }
+}

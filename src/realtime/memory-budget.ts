@@ -1,0 +1,25 @@
+/** What all feeds of a node may keep of recent entries together. A soft limit: feeds shrink to a few entries when it is spent. */
+export class MemoryBudget {
+  readonly #maxBytes: number
+  #usedBytes = 0
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes
+  }
+
+  take(bytes: number): void {
+    this.#usedBytes += bytes
+  }
+
+  give(bytes: number): void {
+    this.#usedBytes -= bytes
+  }
+
+  get spent(): boolean {
+    return this.#usedBytes > this.#maxBytes
+  }
+
+  get usedBytes(): number {
+    return this.#usedBytes
+  }
+}

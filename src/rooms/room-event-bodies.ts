@@ -1,0 +1,21 @@
+import type { MemberRole } from '../generated/prisma/enums.ts'
+import type { UserRecord } from '../users/user-record.ts'
+
+/** What happens to a room and its members, as events of the room's log. */
+export type RoomOwnEvent =
+  | { type: 'MemberJoined'; actor: UserRecord; user: UserRecord; role: MemberRole }
+  | { type: 'MemberLeft'; actor: UserRecord; user: UserRecord }
+  | { type: 'MemberRoleChanged'; actor: UserRecord; user: UserRecord; role: MemberRole }
+  | { type: 'RoomUpdated'; actor: UserRecord; name: string; slug: string | null; topic: string | null }
+  | { type: 'RoomArchived'; actor: UserRecord }
+
+/** What a room event stores beside its actor and user. */
+export type RoomEventDraft =
+  | { type: 'MemberJoined' | 'MemberRoleChanged'; actorId: string; userId: string; payload: { role: MemberRole } }
+  | { type: 'MemberLeft'; actorId: string; userId: string; payload: Record<string, never> }
+  | {
+      type: 'RoomUpdated'
+      actorId: string
+      payload: { name: string; slug: string | null; topic: string | null }
+    }
+  | { type: 'RoomArchived'; actorId: string; payload: Record<string, never> }

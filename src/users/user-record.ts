@@ -1,0 +1,10 @@
+/** What everybody may know of a user, as it travels in events and stands beside messages. */
+export interface UserRecord {
+  id: string
+  name: string
+  avatarUrl: string | null
+  statusText: string | null
+}
+
+/** The columns of a user record, for Prisma's `select`. */
+export const userRecordSelect = { id: true, name: true, avatarUrl: true, statusText: true } as const
