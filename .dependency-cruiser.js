@@ -73,8 +73,8 @@ export default {
     ),
     forbid(
       'redis-in-adapters-only',
-      'Redis is spoken in *-redis.ts and platform/redis.ts, and constructed in app.ts.',
-      { path: '^src/', pathNot: [COMPOSITION, String.raw`[-/]redis\.ts$`] },
+      'Redis is spoken in files that say so by their name, and constructed in app.ts.',
+      { path: '^src/', pathNot: [COMPOSITION, layer('redis')] },
       { path: REDIS_CLIENT },
     ),
     forbid(
@@ -114,12 +114,6 @@ export default {
       'The log knows neither GraphQL nor sockets.',
       { path: '^src/events/' },
       { path: ['^src/transport/', GRAPHQL] },
-    ),
-    forbid(
-      'log-store-is-private',
-      'Only events/ reads and writes the log, so that a sequence number is made in one place.',
-      { path: '^src/', pathNot: ['^src/events/', COMPOSITION] },
-      { path: `^src/events${layer('store')}` },
     ),
 
     // 3. schema -> service -> store.

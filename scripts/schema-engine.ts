@@ -11,13 +11,17 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { PrismaPg } from '@prisma/adapter-pg'
-import { bindMigrationAwareSqlAdapterFactory, type SqlDriverAdapter } from '@prisma/driver-adapter-utils'
+import {
+  bindMigrationAwareSqlAdapterFactory,
+  ColumnTypeEnum,
+  type SqlDriverAdapter,
+} from '@prisma/driver-adapter-utils'
 import * as bindings from '@prisma/schema-engine-wasm/schema_engine_bg'
 import pg from 'pg'
 
 const CONNECT_TIMEOUT_MS = 10_000
 const OID_CHAR = 18
-const OID_BPCHAR = 1042
+const OID_CHAR_ARRAY = 1002
 
 // Node has it, but only the browser's type library declares it.
 declare const WebAssembly: {
@@ -46,14 +50,19 @@ const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 const createDatabase = (url: string, name: string) => runSql(url, `CREATE DATABASE ${quoted(name)}`)
 const dropDatabase = (url: string, name: string) => runSql(url, `DROP DATABASE IF EXISTS ${quoted(name)} WITH (FORCE)`)
 
-/** The engine reads "char" columns from the catalog, a type that adapter-pg refuses: they pass as char(n). */
+/**
+ * The engine reads "char" columns from the catalog, a type that adapter-pg refuses. Here they are passed off as
+ * arrays of it, which adapter-pg lets pass and nothing in the catalog is, once their values are set to be read as text.
+ */
 class CatalogClient extends pg.Client {
   constructor(config?: string | pg.ClientConfig) {
     super(config)
-    this.connection.on('rowDescription', ({ fields }: { fields: { dataTypeID: number }[] }) => {
-      for (const field of fields) if (field.dataTypeID === OID_CHAR) field.dataTypeID = OID_BPCHAR
-    })
+    this.once('connect', () => this.connection.on('rowDescription', passOffCharColumns))
   }
+}
+
+function passOffCharColumns({ fields }: { fields: { dataTypeID: number }[] }): void {
+  for (const field of fields) if (field.dataTypeID === OID_CHAR) field.dataTypeID = OID_CHAR_ARRAY
 }
 
 async function openAdapter(connectionString: string, onDisposed?: () => Promise<void>): Promise<SqlDriverAdapter> {
@@ -68,6 +77,12 @@ async function openAdapter(connectionString: string, onDisposed?: () => Promise<
   // adapter-pg would split the script at every `;`, also inside the body of a function.
   adapter.executeScript = async (script) => {
     await adapter.executeRaw({ sql: script, args: [], argTypes: [] })
+  }
+  const queryRaw = adapter.queryRaw.bind(adapter)
+  adapter.queryRaw = async (query) => {
+    const result = await queryRaw(query)
+    const { Character, CharacterArray } = ColumnTypeEnum
+    return { ...result, columnTypes: result.columnTypes.map((type) => (type === CharacterArray ? Character : type)) }
   }
   const dispose = adapter.dispose.bind(adapter)
   adapter.dispose = async () => {
@@ -161,8 +176,8 @@ async function loadEngine(databases: Databases, schemaFiles: string[] | undefine
 }
 
 interface Request {
-  id?: number
-  method?: string
+  id: number
+  method: string
   params?: { migrationsList?: bindings.MigrationList; filters?: bindings.SchemaFilter }
 }
 
@@ -170,6 +185,7 @@ class Session {
   readonly #databases: Databases
   readonly #schemaFiles: string[] | undefined
   #engine: Promise<bindings.SchemaEngine> | null = null
+  readonly #open = new Set<number>()
   #developing = false
 
   constructor(databases: Databases, schemaFiles: string[] | undefined) {
@@ -177,7 +193,8 @@ class Session {
     this.#schemaFiles = schemaFiles
   }
 
-  async answer({ id, method = '', params }: Request): Promise<void> {
+  async answer({ id, method, params }: Request): Promise<void> {
+    this.#open.add(id)
     try {
       const result = await this.#call(method, params)
       if (method === 'diff' && isPrinted(result)) {
@@ -186,9 +203,20 @@ class Session {
         send({ id, result: { ...result, stdout: null } })
       } else send({ id, result: result ?? null })
     } catch (error) {
-      const { message = String(error), code, meta }: { message?: string; code?: unknown; meta?: unknown } = Object(error)
-      send({ id, error: { code: 4466, message, data: { is_panic: false, message, error_code: code, meta } } })
+      this.#refuse(id, error)
+    } finally {
+      this.#open.delete(id)
     }
+  }
+
+  /** A crash inside the engine leaves its promises open: the CLI would end without a word, and with success. */
+  refuseOpen(error: unknown): void {
+    for (const id of this.#open) this.#refuse(id, error)
+  }
+
+  #refuse(id: number, error: unknown): void {
+    const { message = String(error), code, meta }: { message?: string; code?: unknown; meta?: unknown } = Object(error)
+    send({ id, error: { code: 4466, message, data: { is_panic: false, message, error_code: code, meta } } })
   }
 
   async #call(method: string, params: Request['params']): Promise<unknown> {
@@ -221,18 +249,25 @@ function send(message: object): void {
 }
 
 async function serve(databases: Databases, session: Session): Promise<void> {
-  const quit = () => databases.close().finally(() => process.exit(0))
-  process.on('SIGTERM', quit) // how the CLI ends its engine
+  const quit = (code: number) => databases.close().finally(() => process.exit(code))
+  process.on('SIGTERM', () => quit(0)) // how the CLI ends its engine
+  let panic: string | null = null
+  // The name under which the engine's own code looks for it.
+  Object.assign(globalThis, { PRISMA_WASM_PANIC_REGISTRY: { set_message: (message: string) => (panic = message) } })
+  process.on('uncaughtException', (error) => {
+    session.refuseOpen(panic === null ? error : new Error(panic))
+    void quit(1)
+  })
   const pending = new Set<Promise<void>>()
   for await (const line of createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY })) {
-    if (line === '') continue
-    const request: Request = JSON.parse(line)
-    if (request.id === undefined || request.method === undefined) continue
-    const answering = session.answer(request).finally(() => pending.delete(answering))
+    const request: Partial<Request> = line === '' ? {} : JSON.parse(line)
+    const { id, method, params } = request
+    if (id === undefined || method === undefined) continue
+    const answering = session.answer({ id, method, params }).finally(() => pending.delete(answering))
     pending.add(answering)
   }
   await Promise.all(pending)
-  await quit()
+  await quit(0)
 }
 
 const { values, positionals } = parseArgs({

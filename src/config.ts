@@ -106,6 +106,18 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
   return config
 }
 
+/**
+ * The database alone, for what needs nothing else, as the migrations.
+ *
+ * @throws ConfigError when DATABASE_URL is missing or malformed.
+ */
+export function loadDatabaseUrl(env: NodeJS.ProcessEnv = process.env): string {
+  const settings = new SettingsReader(env, 'production')
+  const url = settings.readInProduction(SETTINGS.databaseUrl)
+  if (url === null) throw new ConfigError('for the database', settings.problems)
+  return url
+}
+
 /** Half a production (one of the two URLs) is production: falling back to an empty embedded database would hide it. */
 function chooseMode(env: NodeJS.ProcessEnv): { mode: Mode; reason: string } {
   if (textOf(env, SETTINGS.nodeEnv) === 'production') {

@@ -91,7 +91,7 @@ async function readSecret(file: string): Promise<string | null> {
 
 /** Renamed into place only when it is on disk: a crash leaves the old state or the new one. */
 async function createSecret(file: string): Promise<string> {
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 })
+  await mkdir(dirname(file), { recursive: true })
   const temporary = `${file}.${randomUUID()}`
   const secret = randomBytes(SECRET_BYTES).toString('base64url')
   try {

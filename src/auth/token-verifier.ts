@@ -12,6 +12,8 @@ import { GateError } from '../platform/errors.ts'
 import { readClaims, type VerifiedToken } from './claims.ts'
 import { createRemoteKeys } from './remote-keys.ts'
 
+export type { VerifiedToken }
+
 export interface TokenVerifier {
   /**
    * Checks signature, issuer, audience and times (with a minute's tolerance) and reads the claims.
@@ -64,7 +66,8 @@ export function createTokenVerifier(
         clockTolerance: CLOCK_TOLERANCE_SECONDS,
         currentDate: new Date(now),
       })
-      verified.set(id, { token, untilMs: Math.min(token.expiresAt.getTime(), now + CACHED_MS) })
+      const untilMs = Math.min(token.expiresAt.getTime(), now + CACHED_MS)
+      if (now < untilMs) verified.set(id, { token, untilMs })
       return token
     },
   }
@@ -81,7 +84,12 @@ function secretCheck(secret: string): Check {
 function keysCheck(url: string, clock: Clock, timeoutMs: number | undefined): Check {
   const keys = createRemoteKeys(new URL(url), { clock, timeoutMs })
   return async (token, options) => {
-    const { payload } = await jwtVerify(token, keys, { ...options, algorithms: PUBLIC_KEY_ALGORITHMS })
+    const verified = jwtVerify(token, keys, { ...options, algorithms: PUBLIC_KEY_ALGORITHMS })
+    const { payload } = await verified.catch((error: unknown) => {
+      if (error instanceof GateError || error instanceof errors.JOSEError) throw error
+      // A published key that is malformed or too short: any token may name it, so it is no defect of ours.
+      throw refused("The issuer's key for the token is of no use.")
+    })
     return readClaims(payload)
   }
 }

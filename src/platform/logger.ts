@@ -27,7 +27,7 @@ const CENSOR = '[redacted]'
 
 /** JWTs; and the user and password of a URL. Both may stand inside any text, an error's message above all. */
 const JWT = /\beyJ[\w-]{5,}\.[\w-]+\.[\w-]*/g
-const URL_CREDENTIALS = /(?<=\b[a-z][a-z0-9+.-]{1,20}:\/\/)[^\s/@"]{1,1000}@/gi
+const URL_CREDENTIALS = /(?<=\b[a-z][a-z0-9+.-]{1,20}:\/\/)[^\s/@"\\]{1,1000}@/gi
 
 /** @param output where the lines go; stdout by default. */
 export function createLogger(

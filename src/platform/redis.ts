@@ -70,7 +70,10 @@ export function redisReady(redis: Redis, timeoutMs = 5_000): Promise<void> {
     }
     const onReady = () => settle(resolve)
     const onEnd = () => settle(() => reject(new Error('The connection to Redis was closed')))
-    const timer = setTimeout(() => settle(() => reject(new Error(`Redis did not answer in ${timeoutMs} ms`))), timeoutMs)
+    const timer = setTimeout(
+      () => settle(() => reject(new Error(`Redis did not answer in ${timeoutMs} ms`))),
+      timeoutMs,
+    )
     redis.once('ready', onReady)
     redis.once('end', onEnd)
   })

@@ -3,23 +3,32 @@
  *
  * Every node holds one lease per (scope, user), however many devices the user has there; the user is in the
  * scope while any node's lease is unexpired. A lease that is not renewed expires, so a dead node leaves no ghost.
- * Changes are atomic: of all nodes, exactly one call reports a given transition.
+ * Changes are atomic: of all nodes, exactly one call reports a given transition. A lease that has run out counts until
+ * a call looks (sweep, or any of the readers); renewed before that, it never ended. What a reader finds expired, the
+ * next sweep reports. A report is lost when its answer is (a cut connection).
  * Read by level, not by edge: readers fetch the state after a poke, so a lost poke is healed by the next read.
  */
 export interface PresenceStore {
   /**
    * Creates or renews this node's leases, to expire `ttlMs` from now, and sets their states.
-   * Returns the scopes in which somebody's effective state changed. Safe to repeat. At most 1,000 leases a call
-   * go to the server at once; longer lists are split.
+   * Returns the scopes in which somebody's effective state changed. Safe to repeat. Long lists go to the server in
+   * pieces: when it rejects, some of them may be held, and the next call that succeeds returns their changes too.
+   * The readers and this reject within a bounded time while the server behind is away.
    */
   hold(leases: readonly Lease[], ttlMs: number): Promise<string[]>
   /** Ends this node's leases at once. Returns the scopes in which somebody's effective state changed. */
   release(leases: readonly LeaseKey[]): Promise<string[]>
-  /** Removes what has expired (bounded per call), on whichever node calls first. Returns the scopes that changed. */
+  /**
+   * Removes what has expired (at most 32,000 leases or 16,000 scopes in a call, the rest in the next one), on whichever
+   * node calls first. Returns the scopes that changed, here or under a reader. To be called every few seconds.
+   */
   sweep(): Promise<string[]>
   /** The scope's number of users and the first `limit` of them, longest present first. Expired leases do not count. */
   read(scope: string, limit: number): Promise<Roster>
-  /** Numbers of users of many scopes at once (0 where nobody is), in the order asked. */
+  /**
+   * Numbers of users of many scopes at once (0 where nobody is), in the order asked. This and the next two leave out
+   * what has expired, but for a backlog of more than 500 leases or 250 scopes: its rest counts until swept.
+   */
   counts(scopes: readonly string[]): Promise<number[]>
   /** Rooms (never SERVER_SCOPE) with somebody present, most users first, at most `limit`. */
   busiest(limit: number): Promise<{ scope: string; count: number }[]>

@@ -73,6 +73,7 @@ class RedisEventBus implements EventBus {
     try {
       await this.#channels.acquire(channel)
     } catch (error) {
+      ended = true
       this.#engine.unsubscribe(id)
       throw error
     }

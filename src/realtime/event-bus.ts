@@ -18,9 +18,13 @@ export interface EventBus {
    * A listener must not throw.
    */
   subscribe(topic: string, listener: (message: string) => void): Promise<() => Promise<void>>
-  /** Called after the connection came back and all topics are subscribed again: messages may have been missed. */
+  /**
+   * Called after the connection came back and all topics are subscribed again: messages may have been missed, and a
+   * subscribe that was refused will now succeed. The first connection counts only if a subscribe was refused before it.
+   */
   onReconnect(listener: () => void): () => void
   /** Round trip in milliseconds to the server behind, 0 in memory; rejects within a bounded time when it is away. */
   ping(): Promise<number>
+  /** Ends all listening and drops the connections; everything after it rejects. Never rejects itself. */
   close(): Promise<void>
 }

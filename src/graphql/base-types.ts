@@ -1,0 +1,70 @@
+// Types that belong to no feature: scalars and errors.
+
+import { GraphQLError } from 'graphql'
+import { ERROR_CODES, type ErrorCode, RefusedError, ValidationError, type ValidationIssue } from '../platform/errors.ts'
+import { builder } from './builder.ts'
+
+const ISO_DATE_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/
+
+builder.scalarType('DateTime', {
+  description: 'A moment, as ISO 8601 in UTC with milliseconds: `2026-01-31T12:00:00.000Z`. Input may have any offset.',
+  serialize: (value) => (typeof value === 'string' ? value : value.toISOString()),
+  parseValue: (value) => {
+    const date = typeof value === 'string' && ISO_DATE_TIME.test(value) ? new Date(value) : null
+    if (!date || Number.isNaN(date.getTime())) {
+      throw new GraphQLError('A DateTime is written as 2026-01-31T12:00:00.000Z.', {
+        extensions: { code: 'BAD_USER_INPUT' },
+      })
+    }
+    return date
+  },
+})
+
+const ErrorCodeEnum = builder.enumType('ErrorCode', {
+  description: 'Why something was refused. The same codes stand in `extensions.code` of GraphQL errors.',
+  values: Object.fromEntries(Object.entries(ERROR_CODES).map(([code, description]) => [code, { description }])) as Record<
+    ErrorCode, // Object.fromEntries forgets the keys
+    { description: string }
+  >,
+})
+
+const ErrorInterface = builder.interfaceRef<RefusedError>('Error').implement({
+  description: 'A refusal that the caller can act on; nothing was changed.',
+  fields: (t) => ({
+    code: t.expose('code', { type: ErrorCodeEnum, description: 'What kind of refusal.' }),
+    message: t.exposeString('message', { description: 'For developers, in English.' }),
+  }),
+})
+
+const ValidationIssueType = builder.objectRef<ValidationIssue>('ValidationIssue').implement({
+  description: 'One rule that the input breaks.',
+  fields: (t) => ({
+    path: t.exposeString('path', { description: 'The field, as `input.text`.' }),
+    message: t.exposeString('message', { description: 'What is wrong with it.' }),
+    limit: t.exposeInt('limit', { nullable: true, description: 'The limit that was broken, where it is a number.' }),
+  }),
+})
+
+builder.objectType(ValidationError, {
+  name: 'ValidationError',
+  description: 'The input breaks rules; nothing was stored.',
+  interfaces: [ErrorInterface],
+  fields: (t) => ({
+    issues: t.field({
+      type: [ValidationIssueType],
+      description: 'Every rule that is broken.',
+      resolve: ({ issues }) => [...issues],
+    }),
+  }),
+})
+
+builder.objectType(RefusedError, {
+  name: 'RefusedError',
+  description: 'The change is not possible, or not for the viewer; `code` says why.',
+  interfaces: [ErrorInterface],
+  isTypeOf: (error) => error instanceof RefusedError && !(error instanceof ValidationError),
+})
+
+/** The refusals that every mutation may answer with. */
+export const REFUSALS: [typeof ValidationError, typeof RefusedError] = [ValidationError, RefusedError]
+

@@ -1,0 +1,149 @@
+import type { UserEvent } from '../events/room-event.ts'
+import { builder } from '../graphql/builder.ts'
+import { requireViewer } from '../graphql/context.ts'
+import { idOfType } from '../graphql/global-id.ts'
+import { MessageType } from '../messages/schema.ts'
+import { GateError } from '../platform/errors.ts'
+import { RoomPresenceItem } from '../presence/schema.ts'
+import { RoomFeedItemInterface, type StreamMark } from '../rooms/event-schema.ts'
+import { RoomType } from '../rooms/schema.ts'
+import { UserType } from '../users/schema.ts'
+import type { Live } from './service.ts'
+
+declare module '../graphql/context.ts' {
+  interface Services {
+    readonly live: Live
+  }
+}
+
+const afterHelp =
+  'The last seq that the client has: the stream begins with the next one. Without it the stream begins at the head as it is when the subscription is accepted.'
+
+const ViewerEvent = builder.interfaceRef<UserEvent | StreamMark>('ViewerEvent').implement({
+  description: 'What the viewer’s own stream delivers: the events of their log, and marks of the stream itself.',
+  resolveType: ({ type }) => type,
+  fields: (t) => ({
+    seq: t.exposeInt('seq', { description: 'Where the stream stands after this item: pass it as `after` to resume.' }),
+  }),
+})
+
+type MarkOf<Type extends StreamMark['type']> = Extract<StreamMark, { type: Type }>
+
+builder.objectRef<MarkOf<'CaughtUp'>>('CaughtUp').implement({
+  description: 'The end of the replay: everything up to `seq`, the head when the subscription was accepted, was delivered.',
+  interfaces: [RoomFeedItemInterface, ViewerEvent],
+})
+
+builder.objectRef<MarkOf<'ResyncRequired'>>('ResyncRequired').implement({
+  description:
+    'Events before `fromSeq` are gone from the log, or the log never reached `after`: read the state anew. The stream goes on at `fromSeq`.',
+  interfaces: [RoomFeedItemInterface, ViewerEvent],
+  fields: (t) => ({ fromSeq: t.exposeInt('fromSeq', { description: 'The next seq that is delivered.' }) }),
+})
+
+type EventOf<Type extends UserEvent['type']> = Extract<UserEvent, { type: Type }>
+
+builder.objectRef<EventOf<'RoomGained'>>('RoomGained').implement({
+  description: 'The viewer became a member of a room.',
+  interfaces: [ViewerEvent],
+  fields: (t) => ({
+    roomId: t.globalID({ description: 'The room.', resolve: ({ roomId }) => ({ type: 'Room', id: roomId }) }),
+    room: t.prismaField({
+      type: RoomType,
+      nullable: true,
+      description: 'The room; null where the viewer has lost it again since.',
+      extensions: { viewerDependent: true },
+      resolve: (query, { roomId }, _args, context) =>
+        context.rooms.findRoom(requireViewer(context), { id: roomId }, query),
+    }),
+  }),
+})
+
+builder.objectRef<EventOf<'RoomLost'>>('RoomLost').implement({
+  description: 'The viewer is no longer a member of a room.',
+  interfaces: [ViewerEvent],
+  fields: (t) => ({
+    roomId: t.globalID({ description: 'The room.', resolve: ({ roomId }) => ({ type: 'Room', id: roomId }) }),
+  }),
+})
+
+builder.objectRef<EventOf<'ProfileUpdated'>>('ProfileUpdated').implement({
+  description: 'The viewer’s profile was changed, on this device or another.',
+  interfaces: [ViewerEvent],
+  fields: (t) => ({
+    user: t.field({
+      type: UserType,
+      nullable: true,
+      description: 'The viewer, as they are now.',
+      resolve: ({ userId }, _args, { users }) => users.findUser(userId),
+    }),
+  }),
+})
+
+const roomIdArg = { required: true, description: 'The room; the viewer must be able to read it.' } as const
+
+function requireRoomId(roomId: string): string {
+  const id = idOfType('Room', roomId)
+  if (!id) throw new GateError('BAD_USER_INPUT', 'The id is not the id of a Room.', { field: 'roomId' })
+  return id
+}
+
+function requireAfter(after: number | null | undefined): number | null {
+  if (after == null) return null
+  if (after < 0) throw new GateError('BAD_USER_INPUT', '`after` is a seq: 0 or more.', { field: 'after', limit: 0 })
+  return after
+}
+
+builder.subscriptionFields((t) => ({
+  roomEvents: t.field({
+    type: RoomFeedItemInterface,
+    description:
+      'The room’s log, live: with `after: n` the events n+1, n+2, … each exactly once and in order, then CaughtUp, then what happens. Being subscribed is being present in the room.',
+    args: { roomId: t.arg.id(roomIdArg), after: t.arg.int({ description: afterHelp }) },
+    subscribe: (_root, { roomId, after }, context) =>
+      context.live.openRoomEvents(
+        requireViewer(context),
+        context.connectionId,
+        requireRoomId(roomId),
+        requireAfter(after),
+      ),
+    resolve: (item) => item,
+  }),
+  messageAdded: t.field({
+    type: MessageType,
+    description:
+      'The room’s messages, live: the same stream as `roomEvents`, messages only. Resume with the `seq` of the last message. Refused with RESYNC_REQUIRED where the log does not reach back to `after`.',
+    args: { roomId: t.arg.id(roomIdArg), after: t.arg.int({ description: afterHelp }) },
+    subscribe: (_root, { roomId, after }, context) =>
+      context.live.openMessages(
+        requireViewer(context),
+        context.connectionId,
+        requireRoomId(roomId),
+        requireAfter(after),
+      ),
+    resolve: (item) => {
+      if ('type' in item) {
+        const { fromSeq } = item
+        throw new GateError('RESYNC_REQUIRED', 'The log was cut behind this stream: read the history anew.', { fromSeq })
+      }
+      return item
+    },
+  }),
+  roomPresence: t.field({
+    type: RoomPresenceItem,
+    description:
+      'Who is in the room: first a snapshot, then who comes, leaves, goes away, comes back, and who types. Being subscribed is being present in the room.',
+    args: { roomId: t.arg.id(roomIdArg) },
+    subscribe: (_root, { roomId }, context) =>
+      context.live.openRoomPresence(requireViewer(context), context.connectionId, requireRoomId(roomId)),
+    resolve: (item) => item,
+  }),
+  viewerEvents: t.field({
+    type: ViewerEvent,
+    description: 'What happens to the viewer themself, on all their devices: rooms gained and lost, profile changes.',
+    args: { after: t.arg.int({ description: afterHelp }) },
+    subscribe: (_root, { after }, context) =>
+      context.live.openViewerEvents(requireViewer(context), context.connectionId, requireAfter(after)),
+    resolve: (item) => item,
+  }),
+}))

@@ -1,0 +1,223 @@
+// The Lua of the Redis presence store. Each script runs as one atomic step, with bounded work.
+//
+// KEYS[1]  the root of all keys, as `sohbet:{presence}`. The other keys are derived from it and share its hash tag,
+//          so that they live on one node of a Redis Cluster (spreading rooms over a cluster is a later step).
+// ARGV[1]  the time in ms, or '' for the server's own clock, which all nodes then share.
+//
+// Per scope:  :leases:S   zset  'state|node|user' -> expiry in ms; state is O (online) or A (away)
+//             :held:S     hash  user -> how many leases
+//             :online:S   hash  user -> how many of them O; absent when none
+//             :present:S  zset  user -> since when, in ms
+// Global:     :due        zset  scope -> not later than its earliest expiry (late bounds are tightened by a visit)
+//             :rooms      zset  room -> how many users; the server scope is no room
+//             :participants     the sum of :rooms
+//             :unreported set   scopes changed by a call that could not report it; the next sweep does
+//
+// Every key lives at most a day after the last change or visit, scopes never longer than the global keys:
+// what all nodes abandon disappears. A visit that finds a scope's leases gone takes it out of the sums.
+
+import { SERVER_SCOPE } from './presence-store.ts'
+
+const COMMON = `
+local root = KEYS[1]
+local now = tonumber(ARGV[1])
+if not now then
+  local time = redis.call('TIME')
+  now = time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local DUE, ROOMS, PARTICIPANTS, UNREPORTED = root .. ':due', root .. ':rooms', root .. ':participants', root .. ':unreported'
+local SERVER, SAFETY_MS, BUDGET, SCOPES_PER_SWEEP = '${SERVER_SCOPE}', 86400000, 500, 250
+local function leases(scope) return root .. ':leases:' .. scope end
+local function held(scope) return root .. ':held:' .. scope end
+local function online(scope) return root .. ':online:' .. scope end
+local function present(scope) return root .. ':present:' .. scope end
+
+local changed, isChanged, kept = {}, {}, false
+local function change(scope)
+  if not isChanged[scope] then
+    isChanged[scope] = true
+    changed[#changed + 1] = scope
+  end
+end
+
+local function keep(scope)
+  for _, key in ipairs({leases(scope), held(scope), online(scope), present(scope)}) do
+    redis.call('PEXPIRE', key, SAFETY_MS)
+  end
+  kept = true
+end
+
+-- Last in every script that writes: the global keys outlive every scope.
+local function finish()
+  if not kept and #changed == 0 then return end
+  for _, key in ipairs({DUE, ROOMS, PARTICIPANTS, UNREPORTED}) do redis.call('PEXPIRE', key, SAFETY_MS) end
+end
+
+local function take(hash, user)
+  local left = redis.call('HINCRBY', hash, user, -1)
+  if left <= 0 then redis.call('HDEL', hash, user) end
+  return left
+end
+
+local function arrive(scope, user)
+  redis.call('ZADD', present(scope), now, user)
+  if scope ~= SERVER then
+    redis.call('ZINCRBY', ROOMS, 1, scope)
+    redis.call('INCR', PARTICIPANTS)
+  end
+end
+
+local function depart(scope, user)
+  redis.call('ZREM', present(scope), user)
+  if scope ~= SERVER then
+    if tonumber(redis.call('ZINCRBY', ROOMS, -1, scope)) <= 0 then redis.call('ZREM', ROOMS, scope) end
+    redis.call('DECR', PARTICIPANTS)
+  end
+end
+
+-- The counts after a lease was taken out of the zset.
+local function lose(scope, state, user)
+  if state == 'O' and take(online(scope), user) <= 0 then change(scope) end
+  if take(held(scope), user) <= 0 then
+    depart(scope, user)
+    change(scope)
+  end
+end
+
+-- Tightens the scope's bound in :due, or forgets the scope when nobody holds it any more.
+local function settle(scope)
+  local first = redis.call('ZRANGE', leases(scope), 0, 0, 'WITHSCORES')
+  if first[2] then
+    redis.call('ZADD', DUE, first[2], scope)
+    keep(scope)
+    return
+  end
+  local count = redis.call('ZSCORE', ROOMS, scope)
+  if count then
+    redis.call('DECRBY', PARTICIPANTS, count)
+    redis.call('ZREM', ROOMS, scope)
+  end
+  redis.call('ZREM', DUE, scope)
+  redis.call('DEL', leases(scope), held(scope), online(scope), present(scope))
+end
+
+local function expire(scope, budget)
+  local expired = redis.call('ZRANGE', leases(scope), '-inf', now, 'BYSCORE', 'LIMIT', 0, budget)
+  for _, lease in ipairs(expired) do
+    lose(scope, string.sub(lease, 1, 1), string.match(lease, '^.|[^|]*|(.*)$'))
+  end
+  if #expired > 0 then redis.call('ZREMRANGEBYRANK', leases(scope), 0, #expired - 1) end
+  settle(scope)
+  return #expired
+end
+
+-- How many scopes are still due after it.
+local function sweep()
+  local budget = BUDGET
+  for _, scope in ipairs(redis.call('ZRANGE', DUE, '-inf', now, 'BYSCORE', 'LIMIT', 0, SCOPES_PER_SWEEP)) do
+    if budget <= 0 then break end
+    budget = budget - expire(scope, budget)
+  end
+  return redis.call('ZCOUNT', DUE, '-inf', now)
+end
+
+-- For scripts that answer something else: leaves the report to the next sweep.
+local function reportLater()
+  for _, scope in ipairs(changed) do redis.call('SADD', UNREPORTED, scope) end
+  finish()
+end
+`
+
+/** ARGV[2] node, ARGV[3] ttl in ms, then for each lease: state, scope, user. Returns the changed scopes. */
+export const HOLD = `${COMMON}
+local expiry = now + tonumber(ARGV[3])
+local scopes = {}
+for i = 4, #ARGV, 3 do
+  local state, scope, user = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local lease = '|' .. ARGV[2] .. '|' .. user
+  -- A renewal ends here: one command for each lease.
+  if redis.call('ZADD', leases(scope), expiry, state .. lease) == 1 then
+    local other = state == 'O' and 'A' or 'O'
+    local flipped = redis.call('ZREM', leases(scope), other .. lease) == 1
+    if not flipped and redis.call('HINCRBY', held(scope), user, 1) == 1 then
+      arrive(scope, user)
+      change(scope)
+    end
+    if state == 'O' then
+      if redis.call('HINCRBY', online(scope), user, 1) == 1 then change(scope) end
+    elseif flipped and take(online(scope), user) <= 0 then
+      change(scope)
+    end
+    keep(scope)
+  end
+  scopes[scope] = true
+end
+for scope in pairs(scopes) do redis.call('ZADD', DUE, 'LT', expiry, scope) end
+finish()
+return changed
+`
+
+/** ARGV[2] node, then for each lease: scope, user. Returns the changed scopes. */
+export const RELEASE = `${COMMON}
+local scopes = {}
+for i = 3, #ARGV, 2 do
+  local scope, user = ARGV[i], ARGV[i + 1]
+  for _, state in ipairs({'O', 'A'}) do
+    if redis.call('ZREM', leases(scope), state .. '|' .. ARGV[2] .. '|' .. user) == 1 then
+      lose(scope, state, user)
+      scopes[scope] = true
+    end
+  end
+end
+for scope in pairs(scopes) do settle(scope) end
+finish()
+return changed
+`
+
+/** Returns how much is left to sweep, then the changed scopes. */
+export const SWEEP = `${COMMON}
+local left = sweep()
+for _, scope in ipairs(redis.call('SPOP', UNREPORTED, SCOPES_PER_SWEEP)) do change(scope) end
+finish()
+return {left + redis.call('SCARD', UNREPORTED), changed}
+`
+
+/** ARGV[2] scope, ARGV[3] limit. Returns how many leases are still to expire, the count, then user, is online, … */
+export const READ = `${COMMON}
+local scope, limit = ARGV[2], tonumber(ARGV[3])
+if redis.call('ZCOUNT', leases(scope), '-inf', now) > 0 then
+  expire(scope, BUDGET)
+  reportLater()
+end
+local reply = {redis.call('ZCOUNT', leases(scope), '-inf', now), redis.call('ZCARD', present(scope))}
+if limit > 0 then
+  for _, user in ipairs(redis.call('ZRANGE', present(scope), 0, limit - 1)) do
+    reply[#reply + 1] = user
+    reply[#reply + 1] = redis.call('HEXISTS', online(scope), user)
+  end
+end
+return reply
+`
+
+/** ARGV[2…] scopes. Returns their numbers of users. */
+export const COUNTS = `${COMMON}
+sweep()
+reportLater()
+local counts = {}
+for i = 2, #ARGV do counts[#counts + 1] = redis.call('ZCARD', present(ARGV[i])) end
+return counts
+`
+
+/** ARGV[2] limit, at least 1. Returns room, number of users, … */
+export const BUSIEST = `${COMMON}
+sweep()
+reportLater()
+return redis.call('ZRANGE', ROOMS, 0, tonumber(ARGV[2]) - 1, 'REV', 'WITHSCORES')
+`
+
+/** Returns users online, active rooms, participants. */
+export const TOTALS = `${COMMON}
+sweep()
+reportLater()
+return {redis.call('ZCARD', present(SERVER)), redis.call('ZCARD', ROOMS), tonumber(redis.call('GET', PARTICIPANTS) or 0)}
+`

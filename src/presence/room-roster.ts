@@ -1,0 +1,160 @@
+// Who is in one room, as this node's watchers see it: read from the store after a poke, at most once in a while, and
+// anew every few seconds, so that a lost poke is healed. Each watcher gets the difference to what it was told last:
+// there is no queue, and a slow watcher simply gets fewer, larger changes.
+
+import type { Logger } from '../platform/logger.ts'
+import type { UserRecord } from '../users/user-record.ts'
+import type { PresenceState, Roster } from './presence-store.ts'
+
+/** Up to how many people a room is told by name; beyond, only how many. */
+export const MAX_NAMED = 200
+
+const REFRESH_MS = 10_000
+/** How long somebody is typing after saying so. */
+const TYPING_TTL_MS = 6_000
+const MAX_TYPING = 20
+
+export interface PresentUser {
+  user: UserRecord
+  state: PresenceState
+}
+
+/** One state of the room. Never changed, only replaced. */
+export interface RosterView {
+  count: number
+  /** Null when there are more than MAX_NAMED. */
+  present: ReadonlyMap<string, PresentUser> | null
+}
+
+export interface RoomRosterOptions {
+  read: (limit: number) => Promise<Roster>
+  listUsers: (ids: readonly string[]) => Promise<UserRecord[]>
+  coalesceMs: number
+  logger: Logger
+}
+
+export class RoomRoster {
+  readonly #options: RoomRosterOptions
+  readonly #typing = new Map<string, { user: UserRecord; timer: NodeJS.Timeout }>()
+  readonly #waiting = new Set<() => void>()
+  readonly #heal: NodeJS.Timeout
+  #view: RosterView
+  #typingView: readonly UserRecord[] = []
+  #scheduled: NodeJS.Timeout | null = null
+  #refreshing = false
+  #pokedMeanwhile = false
+  #closed = false
+
+  private constructor(options: RoomRosterOptions, view: RosterView) {
+    this.#options = options
+    this.#view = view
+    this.#heal = setInterval(() => this.poke(), REFRESH_MS)
+    this.#heal.unref()
+  }
+
+  /** Rejects when presence cannot be read. */
+  static async open(options: RoomRosterOptions): Promise<RoomRoster> {
+    return new RoomRoster(options, await readView(options, new Map()))
+  }
+
+  get view(): RosterView {
+    return this.#view
+  }
+
+  get typing(): readonly UserRecord[] {
+    return this.#typingView
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** Says that something may have changed: the room is read again, at most once in `coalesceMs`. */
+  poke(): void {
+    if (this.#refreshing) this.#pokedMeanwhile = true
+    if (this.#scheduled || this.#refreshing || this.#closed) return
+    this.#scheduled = setTimeout(() => void this.#refresh(), this.#options.coalesceMs)
+    this.#scheduled.unref()
+  }
+
+  /** Notes that a user types, or no longer does. Beyond MAX_TYPING at once, further ones are not shown. */
+  setTyping(user: UserRecord, typing: boolean): void {
+    const known = this.#typing.get(user.id)
+    if (known) clearTimeout(known.timer)
+    if (!typing || this.#closed) {
+      if (this.#typing.delete(user.id)) this.#showTyping()
+      return
+    }
+    if (!known && this.#typing.size >= MAX_TYPING) return
+    const timer = setTimeout(() => this.setTyping(user, false), TYPING_TTL_MS)
+    timer.unref()
+    this.#typing.set(user.id, { user, timer })
+    if (!known) this.#showTyping()
+  }
+
+  /** Calls `wake` once at the next change, or when the roster closes. Returns a function that forgets it. */
+  onChange(wake: () => void): () => void {
+    this.#waiting.add(wake)
+    return () => this.#waiting.delete(wake)
+  }
+
+  close(): void {
+    this.#closed = true
+    clearInterval(this.#heal)
+    if (this.#scheduled) clearTimeout(this.#scheduled)
+    for (const { timer } of this.#typing.values()) clearTimeout(timer)
+    this.#typing.clear()
+    this.#wake()
+  }
+
+  #showTyping(): void {
+    this.#typingView = [...this.#typing.values()].map(({ user }) => user)
+    this.#wake()
+  }
+
+  async #refresh(): Promise<void> {
+    this.#scheduled = null
+    this.#refreshing = true
+    this.#pokedMeanwhile = false
+    try {
+      const next = await readView(this.#options, this.#view.present ?? new Map())
+      if (!sameView(this.#view, next)) {
+        this.#view = next
+        this.#wake()
+      }
+    } catch (error) {
+      this.#options.logger.warn({ err: error }, 'presence cannot be read, keeping what was known')
+    } finally {
+      this.#refreshing = false
+      if (this.#pokedMeanwhile) this.poke()
+    }
+  }
+
+  #wake(): void {
+    const waiting = [...this.#waiting]
+    this.#waiting.clear()
+    for (const wake of waiting) wake()
+  }
+}
+
+async function readView(
+  { read, listUsers }: RoomRosterOptions,
+  known: ReadonlyMap<string, PresentUser>,
+): Promise<RosterView> {
+  const { count, users } = await read(MAX_NAMED)
+  if (count > MAX_NAMED) return { count, present: null }
+  const unknown = users.map(({ userId }) => userId).filter((id) => !known.has(id))
+  const loaded = new Map((await listUsers(unknown)).map((user) => [user.id, user]))
+  const present = new Map<string, PresentUser>()
+  for (const { userId, state } of users) {
+    const user = loaded.get(userId) ?? known.get(userId)?.user
+    if (user) present.set(userId, { user, state })
+  }
+  return { count, present }
+}
+
+function sameView(a: RosterView, b: RosterView): boolean {
+  if (a.count !== b.count || a.present?.size !== b.present?.size) return false
+  for (const [id, { state }] of a.present ?? []) if (b.present?.get(id)?.state !== state) return false
+  return true
+}

@@ -1,0 +1,179 @@
+// What this node holds in the presence store: for every scope and user one lease, while any device of the user is in it.
+// By level, not by edge: a flush writes how things are now, so calls may overlap, repeat or fail without doing harm.
+
+import type { Logger } from '../platform/logger.ts'
+import type { LeaseKey, PresenceState, PresenceStore } from './presence-store.ts'
+
+/** A connection of a user: one browser tab, one phone. */
+export interface Device {
+  readonly id: string
+  readonly userId: string
+}
+
+export interface TrackerOptions {
+  store: PresenceStore
+  logger: Logger
+  /** How long a lease outlives its last renewal, in milliseconds; renewed three times as often. */
+  ttlMs: number
+  /** How long a user stays after their last device left, so that a reconnect makes no noise, in milliseconds. */
+  graceMs: number
+  /** Told of every scope in which somebody's state changed. */
+  onChange: (scopes: readonly string[]) => void
+}
+
+interface Holding extends LeaseKey {
+  /** How many streams each device has in the scope. */
+  devices: Map<string, number>
+  grace: NodeJS.Timeout | null
+}
+
+export class PresenceTracker {
+  readonly #options: TrackerOptions
+  readonly #holdings = new Map<string, Holding>()
+  readonly #away = new Map<string, Device>()
+  readonly #dirty = new Map<string, LeaseKey>()
+  readonly #renewal: NodeJS.Timeout
+  #flushing: Promise<void> | null = null
+  #closed = false
+
+  constructor(options: TrackerOptions) {
+    this.#options = options
+    this.#renewal = setInterval(() => void this.#renew(), options.ttlMs / 3)
+    this.#renewal.unref()
+  }
+
+  /** Puts a device into a scope. The returned function takes it out again; calling it twice does no harm. */
+  enter(scope: string, device: Device): () => void {
+    const key = keyOf(scope, device.userId)
+    let holding = this.#holdings.get(key)
+    if (!holding) {
+      holding = { scope, userId: device.userId, devices: new Map(), grace: null }
+      this.#holdings.set(key, holding)
+    }
+    if (holding.grace) clearTimeout(holding.grace)
+    holding.grace = null
+    holding.devices.set(device.id, (holding.devices.get(device.id) ?? 0) + 1)
+    this.#touch(holding)
+    let left = false
+    const entered = holding
+    return () => {
+      if (left) return
+      left = true
+      this.#leave(key, entered, device)
+    }
+  }
+
+  /** Sets the state of one device of the user, or of all that are connected here. */
+  setState(userId: string, state: PresenceState, deviceId: string | null): void {
+    for (const holding of this.#holdings.values()) {
+      if (holding.userId !== userId) continue
+      for (const id of holding.devices.keys()) {
+        if (deviceId !== null && id !== deviceId) continue
+        if (state === 'AWAY') this.#away.set(id, { id, userId })
+        else this.#away.delete(id)
+        this.#touch(holding)
+      }
+    }
+  }
+
+  /** Resolves once what was entered or left before the call stands in the store, or the store could not be reached. */
+  async settled(): Promise<void> {
+    await this.#flush()
+  }
+
+  /** Ends every lease of this node now. Never rejects: what cannot be ended expires. */
+  async close(): Promise<void> {
+    this.#closed = true
+    clearInterval(this.#renewal)
+    for (const holding of this.#holdings.values()) if (holding.grace) clearTimeout(holding.grace)
+    const leases = [...this.#holdings.values()].map(({ scope, userId }) => ({ scope, userId }))
+    this.#holdings.clear()
+    this.#dirty.clear()
+    await this.#flushing
+    try {
+      this.#options.onChange(await this.#options.store.release(leases))
+    } catch (error) {
+      this.#options.logger.warn({ err: error }, 'presence could not be released; it expires')
+    }
+  }
+
+  #leave(key: string, holding: Holding, { id }: Device): void {
+    const streams = (holding.devices.get(id) ?? 0) - 1
+    if (streams > 0) {
+      holding.devices.set(id, streams)
+      return
+    }
+    holding.devices.delete(id)
+    if (this.#closed) return
+    if (holding.devices.size > 0) {
+      this.#touch(holding)
+      return
+    }
+    holding.grace = setTimeout(() => {
+      this.#holdings.delete(key)
+      this.#forgetAway(id)
+      this.#touch(holding)
+    }, this.#options.graceMs)
+    holding.grace.unref()
+  }
+
+  /** A device that is in no scope any more starts anew, as online, when it comes back. */
+  #forgetAway(deviceId: string): void {
+    if (!this.#away.has(deviceId)) return
+    for (const { devices } of this.#holdings.values()) if (devices.has(deviceId)) return
+    this.#away.delete(deviceId)
+  }
+
+  #stateOf({ devices }: Holding): PresenceState {
+    for (const id of devices.keys()) if (!this.#away.has(id)) return 'ONLINE'
+    // In its grace period a user is as they were; the last device is gone, so take them as online.
+    return devices.size === 0 ? 'ONLINE' : 'AWAY'
+  }
+
+  #touch(holding: Holding): void {
+    this.#dirty.set(keyOf(holding.scope, holding.userId), { scope: holding.scope, userId: holding.userId })
+    void this.#flush()
+  }
+
+  async #renew(): Promise<void> {
+    for (const [key, { scope, userId }] of this.#holdings) this.#dirty.set(key, { scope, userId })
+    await this.#flush()
+  }
+
+  /** One flush at a time; what is touched meanwhile goes into the next. */
+  async #flush(): Promise<void> {
+    while (this.#flushing) await this.#flushing
+    if (this.#dirty.size === 0 || this.#closed) return
+    this.#flushing = this.#write().finally(() => {
+      this.#flushing = null
+    })
+    await this.#flushing
+  }
+
+  async #write(): Promise<void> {
+    // Let all that happens in this tick go together.
+    await Promise.resolve()
+    const touched = [...this.#dirty]
+    this.#dirty.clear()
+    const held = touched.flatMap(([key, { scope, userId }]) => {
+      const holding = this.#holdings.get(key)
+      return holding ? [{ scope, userId, state: this.#stateOf(holding) }] : []
+    })
+    const gone = touched.filter(([key]) => !this.#holdings.has(key)).map(([, lease]) => lease)
+    const { store, ttlMs, onChange, logger } = this.#options
+    try {
+      const changed = [
+        ...(held.length > 0 ? await store.hold(held, ttlMs) : []),
+        ...(gone.length > 0 ? await store.release(gone) : []),
+      ]
+      if (changed.length > 0) onChange([...new Set(changed)])
+    } catch (error) {
+      // The next renewal writes what is held; what was to be released expires by itself.
+      logger.warn({ err: error }, 'presence could not be written, trying again at the next renewal')
+    }
+  }
+}
+
+function keyOf(scope: string, userId: string): string {
+  return `${scope} ${userId}`
+}

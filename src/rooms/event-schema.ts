@@ -1,0 +1,81 @@
+// The events of a room's log as clients see them. Further features add theirs by implementing RoomEvent.
+
+import type { RoomEvent } from '../events/room-event.ts'
+import { builder } from '../graphql/builder.ts'
+import { UserType } from '../users/schema.ts'
+import { MemberRoleEnum } from './schema.ts'
+
+/** Items of a stream that stand in no log. */
+export type StreamMark = { type: 'CaughtUp'; seq: number } | { type: 'ResyncRequired'; seq: number; fromSeq: number }
+
+export const RoomFeedItemInterface = builder.interfaceRef<RoomEvent | StreamMark>('RoomFeedItem').implement({
+  description: 'What a room’s stream delivers: the events of its log, and marks of the stream itself.',
+  resolveType: ({ type }) => type,
+  fields: (t) => ({
+    seq: t.exposeInt('seq', { description: 'Where the stream stands after this item: pass it as `after` to resume.' }),
+  }),
+})
+
+export const RoomEventInterface = builder.interfaceRef<RoomEvent>('RoomEvent').implement({
+  description: 'Something that happened in a room, for good: it stands in the room’s log at `seq`.',
+  interfaces: [RoomFeedItemInterface],
+  fields: (t) => ({
+    at: t.expose('at', { type: 'DateTime', description: 'When it happened.' }),
+    roomId: t.globalID({
+      description: 'The room.',
+      resolve: ({ roomId }) => ({ type: 'Room', id: roomId }),
+    }),
+  }),
+})
+
+type EventOf<Type extends RoomEvent['type']> = Extract<RoomEvent, { type: Type }>
+
+const actorHelp = 'Who did it.'
+
+builder.objectRef<EventOf<'MemberJoined'>>('MemberJoined').implement({
+  description: 'A user became a member.',
+  interfaces: [RoomEventInterface, RoomFeedItemInterface],
+  fields: (t) => ({
+    user: t.expose('user', { type: UserType, description: 'The new member.' }),
+    role: t.expose('role', { type: MemberRoleEnum, description: 'What they may do.' }),
+    actor: t.expose('actor', { type: UserType, description: 'Who added them; themselves where they joined.' }),
+  }),
+})
+
+builder.objectRef<EventOf<'MemberLeft'>>('MemberLeft').implement({
+  description: 'A user is no longer a member.',
+  interfaces: [RoomEventInterface, RoomFeedItemInterface],
+  fields: (t) => ({
+    user: t.expose('user', { type: UserType, description: 'Who was a member.' }),
+    actor: t.expose('actor', { type: UserType, description: actorHelp }),
+  }),
+})
+
+builder.objectRef<EventOf<'MemberRoleChanged'>>('MemberRoleChanged').implement({
+  description: 'A member’s role changed.',
+  interfaces: [RoomEventInterface, RoomFeedItemInterface],
+  fields: (t) => ({
+    user: t.expose('user', { type: UserType, description: 'The member.' }),
+    role: t.expose('role', { type: MemberRoleEnum, description: 'What they may do now.' }),
+    actor: t.expose('actor', { type: UserType, description: actorHelp }),
+  }),
+})
+
+builder.objectRef<EventOf<'RoomUpdated'>>('RoomUpdated').implement({
+  description: 'The room’s name, slug or topic changed.',
+  interfaces: [RoomEventInterface, RoomFeedItemInterface],
+  fields: (t) => ({
+    name: t.exposeString('name', { description: 'The name from then on.' }),
+    slug: t.exposeString('slug', { nullable: true, description: 'The slug from then on.' }),
+    topic: t.exposeString('topic', { nullable: true, description: 'The topic from then on.' }),
+    actor: t.expose('actor', { type: UserType, description: actorHelp }),
+  }),
+})
+
+builder.objectRef<EventOf<'RoomArchived'>>('RoomArchived').implement({
+  description: 'The room takes no more messages.',
+  interfaces: [RoomEventInterface, RoomFeedItemInterface],
+  fields: (t) => ({
+    actor: t.expose('actor', { type: UserType, description: actorHelp }),
+  }),
+})

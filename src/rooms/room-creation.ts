@@ -1,0 +1,78 @@
+import type { Publisher } from '../events/publisher.ts'
+import { appendRoomEvents } from '../events/room-log.ts'
+import { appendUserEvent } from '../events/user-log.ts'
+import type { Room, RoomKind } from '../generated/prisma/client.ts'
+import { type Db, isUniqueViolation } from '../platform/db.ts'
+import { RefusedError } from '../platform/errors.ts'
+import { newId } from '../platform/ids.ts'
+import type { Viewer } from '../platform/viewer.ts'
+import type { RoomEventDraft } from './room-event-bodies.ts'
+import { foldForSearch, slugFrom } from './search-text.ts'
+import { insertMembership } from './store.ts'
+
+export interface NewRoom {
+  name: string
+  slug: string | null
+  topic: string | null
+  /** Users to put in beside the viewer. */
+  memberIds: readonly string[]
+}
+
+/** See Rooms.createRoom. */
+export async function createRoom(
+  { db, publisher }: { db: Db; publisher: Publisher },
+  viewer: Viewer,
+  room: NewRoom & { kind: RoomKind },
+): Promise<Room> {
+  const others = [...new Set(room.memberIds)].filter((id) => id !== viewer.userId)
+  const known = await db.user.count({ where: { id: { in: others } } })
+  if (known !== others.length) throw new RefusedError('NOT_FOUND', 'One of the members does not exist.')
+
+  const directKey = room.kind === 'DIRECT' ? [viewer.userId, ...others].sort().join(' ') : null
+  for (let attempt = 1; ; attempt++) {
+    const existing = directKey && (await db.room.findUnique({ where: { directKey } }))
+    if (existing) return existing
+    try {
+      return await insertRoom({ db, publisher }, viewer, { ...room, slug: chooseSlug(room, attempt) }, others, directKey)
+    } catch (error) {
+      if (!isUniqueViolation(error) || attempt >= 5) throw error
+      // A direct room was opened by the other side meanwhile, or a made slug was taken: look again, or make another.
+      if (room.slug !== null) throw new RefusedError('SLUG_TAKEN', `Another room has the slug ${room.slug}.`)
+    }
+  }
+}
+
+function chooseSlug({ kind, slug, name }: NewRoom & { kind: RoomKind }, attempt: number): string | null {
+  if (kind !== 'PUBLIC') return null
+  if (slug !== null) return slug
+  const made = slugFrom(name)
+  if (made && attempt === 1) return made
+  return [made, newId().slice(-6)].filter(Boolean).join('-')
+}
+
+async function insertRoom(
+  { db, publisher }: { db: Db; publisher: Publisher },
+  viewer: Viewer,
+  { kind, name, slug, topic }: NewRoom & { kind: RoomKind },
+  others: readonly string[],
+  directKey: string | null,
+): Promise<Room> {
+  const id = newId()
+  const actorId = viewer.userId
+  const { room, userEvents } = await db.$transaction(async (tx) => {
+    const searchText = foldForSearch(`${name} ${topic ?? ''}`)
+    await tx.room.create({ data: { id, kind, name, slug, topic, searchText, directKey, createdById: actorId } })
+    const events: RoomEventDraft[] = []
+    for (const userId of [actorId, ...others]) {
+      // In a direct room all are equal.
+      const role = userId === actorId && kind !== 'DIRECT' ? 'OWNER' : 'MEMBER'
+      await insertMembership(tx, { roomId: id, userId, role })
+      events.push({ type: 'MemberJoined', actorId, userId, payload: { role } })
+    }
+    await appendRoomEvents(tx, id, events)
+    const userEvents = await appendUserEvent(tx, [actorId, ...others], { type: 'RoomGained', roomId: id })
+    return { room: await tx.room.findUniqueOrThrow({ where: { id } }), userEvents }
+  })
+  publisher.publishEvents(userEvents)
+  return room
+}

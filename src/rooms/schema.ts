@@ -1,0 +1,123 @@
+import { builder } from '../graphql/builder.ts'
+import { requireViewer } from '../graphql/context.ts'
+import { idOfType } from '../graphql/global-id.ts'
+import { parseInput } from '../graphql/input.ts'
+import { GateError } from '../platform/errors.ts'
+import { UserType } from '../users/schema.ts'
+import { userRecordSelect } from '../users/user-record.ts'
+import { MAX_SEARCH_CHARACTERS, searchRule } from './input-rules.ts'
+import type { Rooms } from './service.ts'
+import { readableBy } from './store.ts'
+
+declare module '../graphql/context.ts' {
+  interface Services {
+    readonly rooms: Rooms
+  }
+}
+
+export const RoomKindEnum = builder.enumType('RoomKind', {
+  description: 'Who a room is for.',
+  values: {
+    PUBLIC: { description: 'Any signed-in user can find, read and join it.' },
+    PRIVATE: { description: 'Exists only for its members; owners and moderators add them.' },
+    DIRECT: { description: 'Exists only for the people it was opened with; it cannot be left, renamed or archived.' },
+  } as const,
+})
+
+export const MemberRoleEnum = builder.enumType('MemberRole', {
+  description: 'What a member may do in a room.',
+  values: {
+    OWNER: { description: 'May do everything.' },
+    MODERATOR: { description: 'May change the room and add members.' },
+    MEMBER: { description: 'May write.' },
+  } as const,
+})
+
+export const MembershipType = builder.prismaObject('Membership', {
+  description: 'A user’s lasting membership in a room.',
+  fields: (t) => ({
+    role: t.expose('role', { type: MemberRoleEnum, description: 'What the member may do.' }),
+    joinedAt: t.expose('joinedAt', { type: 'DateTime', description: 'Since when.' }),
+    user: t.field({
+      type: UserType,
+      description: 'The member.',
+      select: { user: { select: userRecordSelect } },
+      resolve: (membership) => membership.user,
+    }),
+    room: t.relation('room', { description: 'The room.' }),
+  }),
+})
+
+export const RoomType = builder.prismaNode('Room', {
+  description: 'A place to talk. Its log holds everything that lasts, in one order: events 1, 2, 3 … without a gap.',
+  id: { field: 'id' },
+  // By node(id) as by every other way: private and direct rooms exist only for their members.
+  findUnique: (id, context) => ({ id, AND: [readableBy(requireViewer(context).userId)] }),
+  fields: (t) => ({
+    kind: t.expose('kind', { type: RoomKindEnum, description: 'Who the room is for.' }),
+    name: t.exposeString('name', { description: 'The name to show.' }),
+    slug: t.exposeString('slug', { nullable: true, description: 'The name for URLs; public rooms only.' }),
+    topic: t.exposeString('topic', { nullable: true, description: 'What the room is about.' }),
+    createdAt: t.expose('createdAt', { type: 'DateTime', description: 'When the room was created.' }),
+    archivedAt: t.expose('archivedAt', {
+      type: 'DateTime',
+      nullable: true,
+      description: 'Since when the room takes no more messages; null while it does.',
+    }),
+    lastSeq: t.exposeInt('lastSeq', { description: 'The seq of the newest event of the room’s log; 0 before the first.' }),
+    lastActivityAt: t.expose('lastActivityAt', { type: 'DateTime', description: 'When the newest event happened.' }),
+    memberCount: t.exposeInt('memberCount', { description: 'How many members the room has.' }),
+    members: t.relatedConnection('memberships', {
+      cursor: 'id',
+      description: 'The members with their roles, in the order in which they joined. Default page 50, at most 100.',
+      query: { orderBy: { id: 'asc' } },
+      extensions: { viewerDependent: true },
+    }),
+    viewerMembership: t.field({
+      type: MembershipType,
+      nullable: true,
+      description: 'The viewer’s own membership; null where they have not joined.',
+      extensions: { viewerDependent: true },
+      resolve: (room, _args, context) => context.rooms.findMembership(room.id, requireViewer(context).userId),
+    }),
+  }),
+})
+
+builder.queryFields((t) => ({
+  room: t.prismaField({
+    type: RoomType,
+    nullable: true,
+    description: 'A room by id or by slug (exactly one of them); null where it is absent or not for the viewer.',
+    args: {
+      id: t.arg.id({ description: 'The room’s global id.' }),
+      slug: t.arg.string({ description: 'The room’s slug.' }),
+    },
+    resolve: (query, _root, { id, slug }, context) => {
+      const viewer = requireViewer(context)
+      if ((id == null) === (slug == null)) {
+        throw new GateError('BAD_USER_INPUT', 'Give either the id or the slug of a room.', { field: 'id' })
+      }
+      if (slug != null) return context.rooms.findRoom(viewer, { slug: parseInput(searchRule, slug, 'slug') }, query)
+      const roomId = idOfType('Room', id ?? '')
+      if (!roomId) throw new GateError('BAD_USER_INPUT', 'The id is not the id of a Room.', { field: 'id' })
+      return context.rooms.findRoom(viewer, { id: roomId }, query)
+    },
+  }),
+  rooms: t.prismaConnection({
+    type: RoomType,
+    cursor: 'id',
+    description: 'The rooms that the viewer can read: public ones and their own, by name. Default page 50, at most 100.',
+    args: {
+      search: t.arg.string({
+        description: `Only rooms with this in name or topic, whatever the case and diacritics; at most ${MAX_SEARCH_CHARACTERS} characters.`,
+      }),
+      joined: t.arg.boolean({ defaultValue: false, description: 'Only rooms that the viewer is a member of.' }),
+    },
+    resolve: (query, _root, { search, joined }, context) => {
+      const viewer = requireViewer(context)
+      const text = search == null ? null : parseInput(searchRule, search, 'search')
+      return context.rooms.listRooms(viewer, { ...query, search: text, joined: joined ?? false })
+    },
+  }),
+}))
+

@@ -1,0 +1,180 @@
+import type { Publisher } from '../events/publisher.ts'
+import { appendRoomEvents } from '../events/room-log.ts'
+import { appendUserEvent } from '../events/user-log.ts'
+import type { Membership, Prisma, Room, RoomKind } from '../generated/prisma/client.ts'
+import { type Db, isUniqueViolation, type Tx } from '../platform/db.ts'
+import { RefusedError } from '../platform/errors.ts'
+import type { Viewer } from '../platform/viewer.ts'
+import { refuseAbsent, refuseArchived, refuseDirect, refuseUnlessModerator, refuseUnlessReadable } from './policy.ts'
+import type { RoomEventDraft } from './room-event-bodies.ts'
+import { createRoom, type NewRoom } from './room-creation.ts'
+import { foldForSearch } from './search-text.ts'
+import {
+  deleteMembership,
+  escapeLike,
+  findHeir,
+  findMembership,
+  findReadableRoom,
+  insertMembership,
+  lockRoom,
+  memberOf,
+  readableBy,
+} from './store.ts'
+
+export interface RoomChange {
+  name?: string
+  slug?: string
+  topic?: string | null
+}
+
+export type Rooms = ReturnType<typeof createRooms>
+
+type RoomArgs = Pick<Prisma.RoomFindManyArgs, 'include' | 'select'>
+
+export function createRooms({ db, publisher }: { db: Db; publisher: Publisher }) {
+  /**
+   * Runs a change of a room under its lock and publishes, after commit, the events that it appended to the room's log
+   * and to the logs of the users who gained or lost the room.
+   */
+  async function changeRoom<T>(
+    viewer: Viewer,
+    roomId: string,
+    change: (change: { tx: Tx; room: Room; membership: Membership | null }) => Promise<{
+      result: T
+      events?: RoomEventDraft[]
+      gained?: string[]
+      lost?: string[]
+    }>,
+  ): Promise<T> {
+    const done = await db.$transaction(async (tx) => {
+      const room = await lockRoom(tx, roomId)
+      const membership = await findMembership(tx, roomId, viewer.userId)
+      refuseUnlessReadable(room, membership)
+      const { result, events = [], gained = [], lost = [] } = await change({ tx, room, membership })
+      const lastSeq = events.length > 0 ? await appendRoomEvents(tx, roomId, events) : room.lastSeq
+      const userEvents = [
+        ...(await appendUserEvent(tx, gained, { type: 'RoomGained', roomId })),
+        ...(await appendUserEvent(tx, lost, { type: 'RoomLost', roomId })),
+      ]
+      return { result, fromSeq: room.lastSeq + 1, lastSeq, userEvents }
+    })
+    if (done.lastSeq >= done.fromSeq) publisher.publishRoomRange(roomId, done.fromSeq, done.lastSeq)
+    publisher.publishEvents(done.userEvents)
+    return done.result
+  }
+
+  async function requireReadableRoom(viewer: Viewer, roomId: string): Promise<Room> {
+    return (await findReadableRoom(db, viewer.userId, { id: roomId })) ?? refuseAbsent()
+  }
+
+  return {
+    /** Null where the room is absent or not the viewer's. */
+    findRoom: (viewer: Viewer, where: { id: string } | { slug: string }, args?: RoomArgs): Promise<Room | null> =>
+      findReadableRoom(db, viewer.userId, where, args),
+
+    /** The room, or NOT_FOUND where it is absent or not the viewer's. */
+    requireReadableRoom,
+
+    /** Rooms that the viewer can read, by name. */
+    listRooms: (
+      viewer: Viewer,
+      { search, joined, ...args }: Prisma.RoomFindManyArgs & { search: string | null; joined: boolean },
+    ): Promise<Room[]> =>
+      db.room.findMany({
+        ...args,
+        where: {
+          AND: [
+            joined ? memberOf(viewer.userId) : readableBy(viewer.userId),
+            search ? { searchText: { contains: escapeLike(foldForSearch(search)) } } : {},
+          ],
+        },
+        orderBy: [{ name: 'asc' }, { id: 'asc' }],
+      }),
+
+    /** Those of the given rooms that the viewer can read, in no order. At most 1,000. */
+    listRoomsByIds: (viewer: Viewer, ids: readonly string[]): Promise<Room[]> =>
+      db.room.findMany({ where: { AND: [{ id: { in: [...ids] } }, readableBy(viewer.userId)] } }),
+
+    findMembership: (roomId: string, userId: string): Promise<Membership | null> => findMembership(db, roomId, userId),
+
+    /** Creates a room with the viewer as its owner; a direct room that exists already is returned as it is. */
+    createRoom: (viewer: Viewer, room: NewRoom & { kind: RoomKind }): Promise<Room> =>
+      createRoom({ db, publisher }, viewer, room),
+
+    updateRoom: (viewer: Viewer, roomId: string, change: RoomChange): Promise<Room> =>
+      changeRoom(viewer, roomId, async ({ tx, room, membership }) => {
+        refuseDirect(room)
+        refuseUnlessModerator(membership)
+        refuseArchived(room)
+        if (change.slug !== undefined && room.kind !== 'PUBLIC') {
+          throw new RefusedError('FORBIDDEN', 'Only public rooms have a slug.')
+        }
+        const name = change.name ?? room.name
+        const topic = change.topic === undefined ? room.topic : change.topic
+        const slug = change.slug ?? room.slug
+        if (name === room.name && topic === room.topic && slug === room.slug) return { result: room }
+        const searchText = foldForSearch(`${name} ${topic ?? ''}`)
+        const result = await tx.room.update({ where: { id: roomId }, data: { name, topic, slug, searchText } })
+        return { result, events: [{ type: 'RoomUpdated', actorId: viewer.userId, payload: { name, slug, topic } }] }
+      }).catch((error) => {
+        throw isUniqueViolation(error) ? new RefusedError('SLUG_TAKEN', `Another room has the slug ${change.slug}.`) : error
+      }),
+
+    /** Ends writing in a room, for ever; reading goes on. Archiving an archived room changes nothing. */
+    archiveRoom: (viewer: Viewer, roomId: string): Promise<Room> =>
+      changeRoom(viewer, roomId, async ({ tx, room, membership }) => {
+        refuseDirect(room)
+        refuseUnlessModerator(membership)
+        if (room.archivedAt) return { result: room }
+        const result = await tx.room.update({ where: { id: roomId }, data: { archivedAt: new Date() } })
+        return { result, events: [{ type: 'RoomArchived', actorId: viewer.userId, payload: {} }] }
+      }),
+
+    /** Makes the viewer a member of a public room. Joining again changes nothing. */
+    joinRoom: (viewer: Viewer, roomId: string): Promise<Membership> =>
+      changeRoom(viewer, roomId, async ({ tx, room, membership }) => {
+        if (membership) return { result: membership }
+        refuseArchived(room)
+        return addMember(tx, { room, userId: viewer.userId, actorId: viewer.userId })
+      }),
+
+    /** Adds another user to a room; owners and moderators only. Adding a member again changes nothing. */
+    addMember: (viewer: Viewer, roomId: string, userId: string): Promise<Membership> =>
+      changeRoom(viewer, roomId, async ({ tx, room, membership }) => {
+        refuseDirect(room)
+        refuseUnlessModerator(membership)
+        refuseArchived(room)
+        const existing = await findMembership(tx, roomId, userId)
+        if (existing) return { result: existing }
+        if (!(await tx.user.findUnique({ where: { id: userId }, select: { id: true } }))) {
+          throw new RefusedError('NOT_FOUND', 'There is no such user.')
+        }
+        return addMember(tx, { room, userId, actorId: viewer.userId })
+      }),
+
+    /** Ends the viewer's membership. The last owner hands the room to its longest-standing moderator, else member. */
+    leaveRoom: (viewer: Viewer, roomId: string): Promise<void> =>
+      changeRoom(viewer, roomId, async ({ tx, room, membership }) => {
+        refuseDirect(room)
+        if (!membership) throw new RefusedError('NOT_A_MEMBER', 'You are not a member of the room.')
+        const { userId } = viewer
+        await deleteMembership(tx, membership)
+        const events: RoomEventDraft[] = [{ type: 'MemberLeft', actorId: userId, userId, payload: {} }]
+        const heir = membership.role === 'OWNER' ? await findHeir(tx, roomId) : null
+        if (heir) {
+          await tx.membership.update({ where: { id: heir.id }, data: { role: 'OWNER' } })
+          const payload = { role: 'OWNER' } as const
+          events.push({ type: 'MemberRoleChanged', actorId: userId, userId: heir.userId, payload })
+        }
+        return { result: undefined, events, lost: [userId] }
+      }),
+  }
+}
+
+async function addMember(tx: Tx, { room, userId, actorId }: { room: Room; userId: string; actorId: string }) {
+  // A room that everybody left belongs to who comes next.
+  const role = room.memberCount === 0 ? 'OWNER' : 'MEMBER'
+  const result = await insertMembership(tx, { roomId: room.id, userId, role })
+  const events: RoomEventDraft[] = [{ type: 'MemberJoined', actorId, userId, payload: { role } }]
+  return { result, events, gained: [userId] }
+}

@@ -1,0 +1,63 @@
+import type { Membership, Prisma, Room } from '../generated/prisma/client.ts'
+import type { Db, Tx } from '../platform/db.ts'
+import { newId } from '../platform/ids.ts'
+
+/** The room as it is under its row lock, which the transaction then holds to its end; null if there is none. */
+export async function lockRoom(tx: Tx, roomId: string): Promise<Room | null> {
+  // NO KEY: foreign keys to the room may still be checked by others meanwhile.
+  await tx.$queryRaw`SELECT 1 FROM "rooms" WHERE "id" = ${roomId}::uuid FOR NO KEY UPDATE`
+  return tx.room.findUnique({ where: { id: roomId } })
+}
+
+export function findMembership(db: Db | Tx, roomId: string, userId: string): Promise<Membership | null> {
+  return db.membership.findUnique({ where: { roomId_userId: { roomId, userId } } })
+}
+
+/** A room that this user may read, by id or slug. Private and direct rooms exist only for their members. */
+export function findReadableRoom(
+  db: Db,
+  userId: string,
+  where: { id: string } | { slug: string },
+  args: Prisma.RoomDefaultArgs = {},
+): Promise<Room | null> {
+  return db.room.findFirst({ ...args, where: { AND: [where, readableBy(userId)] } })
+}
+
+export function readableBy(userId: string): Prisma.RoomWhereInput {
+  return { OR: [{ kind: 'PUBLIC' }, { memberships: { some: { userId } } }] }
+}
+
+export function memberOf(userId: string): Prisma.RoomWhereInput {
+  return { memberships: { some: { userId } } }
+}
+
+/** Puts a user into a room and counts them. Under the room's lock only. */
+export async function insertMembership(
+  tx: Tx,
+  { roomId, userId, role }: Pick<Membership, 'roomId' | 'userId' | 'role'>,
+): Promise<Membership> {
+  await tx.room.update({ where: { id: roomId }, data: { memberCount: { increment: 1 } } })
+  return tx.membership.create({ data: { id: newId(), roomId, userId, role } })
+}
+
+/** Takes a user out of a room and counts them. Under the room's lock only. */
+export async function deleteMembership(tx: Tx, { id, roomId }: Membership): Promise<void> {
+  await tx.membership.delete({ where: { id } })
+  await tx.room.update({ where: { id: roomId }, data: { memberCount: { decrement: 1 } } })
+}
+
+/** Who takes over when the last owner leaves: the longest-standing moderator, else member; null when nobody is left. */
+export async function findHeir(tx: Tx, roomId: string): Promise<Membership | null> {
+  const owner = await tx.membership.findFirst({ where: { roomId, role: 'OWNER' } })
+  if (owner) return null
+  const oldest = { joinedAt: 'asc' } as const
+  return (
+    (await tx.membership.findFirst({ where: { roomId, role: 'MODERATOR' }, orderBy: [oldest, { id: 'asc' }] })) ??
+    (await tx.membership.findFirst({ where: { roomId }, orderBy: [oldest, { id: 'asc' }] }))
+  )
+}
+
+/** Escapes what LIKE would read as a pattern. */
+export function escapeLike(text: string): string {
+  return text.replace(/[\\%_]/g, (char) => `\\${char}`)
+}

@@ -1,0 +1,41 @@
+// Starts the servers that the tests share, once for a run, and stops them after it.
+
+import { existsSync } from 'node:fs'
+import type { TestProject } from 'vitest/node'
+import './provided.ts'
+import { findRedisServer, startTestRedis, type TestRedis } from './redis-server.ts'
+
+export default async function setUp(project: TestProject): Promise<() => Promise<void>> {
+  const redis = await startRedisIfThereIsOne()
+  try {
+    const postgres = await startPostgresIfWritten()
+    project.provide('redisUrl', redis?.url ?? null)
+    project.provide('postgresUrl', postgres.url)
+    return async () => {
+      await Promise.all([postgres.stop(), redis?.stop()])
+    }
+  } catch (error) {
+    await redis?.stop()
+    throw error
+  }
+}
+
+async function startPostgresIfWritten(): Promise<{ url: string; stop(): Promise<void> }> {
+  const module = new URL('./postgres-server.ts', import.meta.url)
+  if (!existsSync(module)) return { url: '', stop: async () => {} }
+  const { startTestPostgres } = await import(module.href)
+  return startTestPostgres()
+}
+
+async function startRedisIfThereIsOne(): Promise<TestRedis | null> {
+  const binary = findRedisServer()
+  const url = process.env.SOHBET_TEST_NO_REDIS === '1' ? undefined : process.env.TEST_REDIS_URL
+  if (binary) return startTestRedis()
+  const advice = 'install redis-server (Debian, Ubuntu: apt-get install redis-server)'
+  if (process.env.CI) throw new Error(`CI runs every suite, and there is no redis-server: ${advice}`)
+  const leftOut = url ? 'what kills Redis' : 'what needs Redis or several nodes'
+  console.warn(
+    `No redis-server here: ${leftOut} was left out. To run it, ${advice}${url ? '' : ' or set TEST_REDIS_URL'}.`,
+  )
+  return url ? startTestRedis() : null
+}

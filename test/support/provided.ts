@@ -1,0 +1,12 @@
+// What the global set-up provides to every test file, for `inject` of vitest.
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** Null where no Redis can be had: suites that need it are left out by name. */
+    redisUrl: string | null
+    postgresUrl: string
+  }
+}
+
+/** The end of a suite's title where it is left out for want of Redis. */
+export const NO_REDIS = '(left out: no redis-server here)'
