@@ -8,6 +8,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
+import { createDatabase } from './create-database.ts'
 import { locateBinaries } from './embedded-postgres-binaries.ts'
 import { ensureCluster, explain } from './embedded-postgres-cluster.ts'
 import { endOrphan, runServer, type ServerProcess, settlesWithin } from './embedded-postgres-server.ts'
@@ -107,7 +108,7 @@ async function ensureDatabase(server: ServerProcess, adminUrl: string, database:
   const client = await connectWhenReady(server, adminUrl)
   try {
     const found = await client.query('SELECT 1 FROM pg_database WHERE datname = $1', [database])
-    if (found.rowCount === 0) await client.query(`CREATE DATABASE ${pg.escapeIdentifier(database)}`)
+    if (found.rowCount === 0) await createDatabase(client, database)
   } finally {
     await client.end()
   }

@@ -42,7 +42,10 @@ const PLANTS: Record<string, { file: string; source: string }> = {
   'event-registry-is-types-only': { file: 'events/room-event.ts', source: `import '../rooms/planted-types.ts'` },
   'platform-is-the-ground': { file: 'platform/plant-7.ts', source: `import type { A } from '../realtime/planted.ts'` },
   'events-know-no-transport': { file: 'events/plant-8.ts', source: `import { GraphQLError } from 'graphql'` },
-  'graphql-in-schema-only': { file: 'rooms/planted-service.ts', source: `import type { A } from '@pothos/core'` },
+  'services-know-no-graphql': {
+    file: 'rooms/planted-service.ts',
+    source: `import type { A } from './schema-planted.ts'`,
+  },
   'schema-asks-the-service': { file: 'rooms/planted-schema.ts', source: `export { x } from './planted-store.ts'` },
   'schema-holds-no-database': { file: 'users/schema-planted.ts', source: `const pg = await import('pg')` },
   'store-decides-nothing': { file: 'rooms/planted-store.ts', source: `import type { A } from './planted-policy.ts'` },
@@ -57,7 +60,8 @@ const PLANTS: Record<string, { file: string; source: string }> = {
   'reactions-direction': { file: 'reactions/plant-19.ts', source: `import '../presence/planted-types.ts'` },
   'read-markers-direction': { file: 'read-markers/plant-20.ts', source: `import '../reactions/planted-types.ts'` },
   'files-direction': { file: 'files/plant-21.ts', source: `import '../read-markers/planted-types.ts'` },
-  'presence-direction': { file: 'presence/plant-22.ts', source: `import '../messages/planted-types.ts'` },
+  'presence-direction': { file: 'presence/plant-22.ts', source: `import '../reactions/planted-types.ts'` },
+  'live-direction': { file: 'live/plant-35.ts', source: `import '../notifications/planted-types.ts'` },
   'typing-direction': { file: 'typing/plant-23.ts', source: `import '../messages/planted-types.ts'` },
   'viewer-events-direction': {
     file: 'viewer-events/plant-24.ts',

@@ -1,0 +1,224 @@
+// The composition root: the only place that picks embedded Postgres or a given one, memory or Redis.
+
+import { readFile } from 'node:fs/promises'
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { createAuthenticator } from './auth/authenticator.ts'
+import { createDevelopmentSignIn } from './auth/development-sign-in.ts'
+import { createTokenVerifier } from './auth/token-verifier.ts'
+import type { Config } from './config.ts'
+import { createPublisher } from './events/publisher.ts'
+import { startRetention } from './events/retention.ts'
+import { createRoomEventSource } from './events/room-log.ts'
+import { createTopicLog } from './events/topic-log.ts'
+import { MAX_PAGE_SIZE } from './graphql/builder.ts'
+import type { Services } from './graphql/context.ts'
+import { encodeGlobalId } from './graphql/global-id.ts'
+import { buildSchema, printPublishedSchema } from './graphql/schema.ts'
+import { createLive } from './live/service.ts'
+import { createMessages } from './messages/service.ts'
+import { createMessageSource } from './messages/store.ts'
+import { type Clock, systemClock } from './platform/clock.ts'
+import { createDb, type Db } from './platform/db.ts'
+import { newId } from './platform/ids.ts'
+import type { Logger } from './platform/logger.ts'
+import { createPresence } from './presence/service.ts'
+import { Hub } from './realtime/hub.ts'
+import { createRooms } from './rooms/service.ts'
+import { createServerInfo } from './server-info/service.ts'
+import { openDatabase } from './platform/open-database.ts'
+import { openRealtime } from './open-realtime.ts'
+import { createGraphQLEndpoint } from './transport/graphql-endpoint.ts'
+import { createHttpServer } from './transport/http-server.ts'
+import { createWebSocketServer } from './transport/websocket-server.ts'
+import { createUsers } from './users/service.ts'
+
+const CAPABILITIES = [
+  'rooms',
+  'messages',
+  'history',
+  'history-around-seq',
+  'idempotent-send',
+  'presence',
+  'typing',
+  'resume',
+  'subscriptions-websocket',
+  'subscriptions-sse',
+] as const
+
+export interface App {
+  /** Where the server listens, as http://host:port. */
+  readonly url: string
+  /** A token for a name; null unless in development. */
+  readonly issueToken: ((name: string) => Promise<string>) | null
+  /** Resolves, with the reason, when something that this process cannot live without has ended by itself. */
+  readonly failed: Promise<string>
+  /** Takes no new work, tells clients to come back, ends everything. Safe to call twice. */
+  close(): Promise<void>
+}
+
+export interface AppOptions {
+  config: Config
+  logger: Logger
+  clock?: Clock
+}
+
+/** Starts everything, or nothing: what was opened before a failure is closed again. */
+export async function startApp({ config, logger, clock = systemClock }: AppOptions): Promise<App> {
+  const opened = new AsyncDisposableStack()
+  try {
+    return await start({ config, logger, clock }, opened)
+  } catch (error) {
+    await opened.disposeAsync()
+    throw error
+  }
+}
+
+async function start({ config, logger, clock }: Required<AppOptions>, opened: AsyncDisposableStack): Promise<App> {
+  const projectDir = fileURLToPath(new URL('..', import.meta.url))
+  const description = await describeSelf(projectDir)
+  const database = await openDatabase({ config: config.database, projectDir, logger })
+  opened.defer(() => database.close())
+  const db = createDb({ url: database.url, poolSize: config.database.poolSize })
+  opened.defer(() => db.$disconnect())
+  const realtime = await openRealtime({ redisUrl: config.redisUrl, nodeId: newId(), clock, logger })
+  opened.defer(() => realtime.close())
+
+  const { services, authenticate, issueToken, authorized } = await createServices(
+    { config, logger, clock, db, realtime, description, dataDir: database.dataDir },
+    opened,
+  )
+  opened.defer(startRetention({ db, clock, days: config.logRetentionDays, logger }))
+
+  const schema = buildSchema()
+  const endpoint = createGraphQLEndpoint({
+    schema,
+    services: { ...services, db },
+    authenticate,
+    corsOrigins: config.http.corsOrigins,
+    graphiql: config.http.graphiql ? { issueToken } : null,
+    logger,
+  })
+  const server = createHttpServer({
+    endpoint,
+    schemaText: printPublishedSchema(schema),
+    isReady: services.serverInfo.isReady,
+    description,
+    hasGraphiQL: config.http.graphiql,
+    issueToken,
+    maxBodyBytes: config.http.maxBodyBytes,
+    logger,
+  })
+  const sockets = createWebSocketServer({
+    server,
+    endpoint,
+    authenticate,
+    ...authorized,
+    description,
+    maxPayloadBytes: config.limits.wsMaxPayloadBytes,
+    maxSubscriptionsPerConnection: config.limits.maxSubscriptionsPerConnection,
+    keepAliveMs: config.realtime.wsKeepAliveMs,
+    logger,
+  })
+  const url = await listen(server, config.http)
+  // Last opened, first closed: sockets are told to come back before what serves them ends.
+  opened.defer(async () => {
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+    await sockets.close()
+    server.closeAllConnections()
+    await closed
+    await endpoint.dispose()
+  })
+  return { url, issueToken, failed: database.failed, close: () => opened.disposeAsync() }
+}
+
+interface ServiceParts {
+  config: Config
+  logger: Logger
+  clock: Clock
+  db: Db
+  realtime: Awaited<ReturnType<typeof openRealtime>>
+  description: { name: string; version: string }
+  /** Null where the database is not embedded. */
+  dataDir: string | null
+}
+
+async function createServices(parts: ServiceParts, opened: AsyncDisposableStack) {
+  const { config, logger, clock, db, realtime, description, dataDir } = parts
+  const { bus, presenceStore } = realtime
+  const log = createTopicLog(db, [createMessageSource(db), createRoomEventSource(db)])
+  const publisher = createPublisher({ bus, log, logger })
+  const hub = new Hub({ bus, log, logger, sweepIntervalMs: config.realtime.sweepIntervalMs })
+  opened.defer(() => hub.close())
+
+  const users = createUsers({ db, publisher })
+  const rooms = createRooms({ db, publisher })
+  const messages = createMessages({ db, publisher, rooms })
+  const presence = createPresence({ store: presenceStore, bus, rooms, users, logger, ...config.presence })
+  opened.defer(() => presence.close())
+  const live = createLive({ hub, rooms, users, presence })
+  const limits = {
+    messageCharacters: config.limits.maxMessageCharacters,
+    requestBytes: config.http.maxBodyBytes,
+    webSocketMessageBytes: config.limits.wsMaxPayloadBytes,
+    subscriptionsPerConnection: config.limits.maxSubscriptionsPerConnection,
+    pageSize: MAX_PAGE_SIZE,
+  }
+  const serverInfo = createServerInfo({
+    description: { ...description, capabilities: CAPABILITIES, limits },
+    db,
+    bus,
+    usesRedis: config.redisUrl !== null,
+    presence,
+    clock,
+  })
+  const maxMessageCharacters = config.limits.maxMessageCharacters
+  const services: Services = { users, rooms, messages, presence, live, serverInfo, maxMessageCharacters }
+
+  const signIn = await createSignIn(config, { dataDir, clock })
+  const authenticate = createAuthenticator({
+    verifier: createTokenVerifier(signIn.identity, { clock }),
+    users,
+  })
+  const authorized = {
+    connect({ userId }: { userId: string }, connectionId: string) {
+      const leave = presence.connect({ id: connectionId, userId })
+      return () => {
+        leave()
+        users.noteSeen(userId).catch((error) => logger.warn({ err: error }, 'last seen was not noted'))
+      }
+    },
+    async describeViewer({ userId }: { userId: string }) {
+      const user = await users.findUser(userId)
+      return user && { id: encodeGlobalId('User', user.id), name: user.name }
+    },
+  }
+  return { services, authenticate, authorized, issueToken: signIn.issueToken }
+}
+
+async function createSignIn({ identity }: Config, { dataDir, clock }: { dataDir: string | null; clock: Clock }) {
+  if (identity.kind !== 'development') return { identity, issueToken: null }
+  if (dataDir === null) throw new Error('signing in by name needs the embedded database')
+  const signIn = await createDevelopmentSignIn({ secretFile: `${dataDir}/development-secret`, clock })
+  return { identity: signIn.identity, issueToken: (name: string) => signIn.issueToken(name) }
+}
+
+async function describeSelf(projectDir: string): Promise<{ name: string; version: string }> {
+  const { version } = JSON.parse(await readFile(`${projectDir}/package.json`, 'utf8'))
+  return { name: 'Sohbet', version: String(version) }
+}
+
+async function listen(server: Server, { host, port }: { host: string; port: number }): Promise<string> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, host, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+  // A TCP server has an address object.
+  const address = server.address() as AddressInfo
+  const shown = address.family === 'IPv6' ? `[${address.address}]` : address.address
+  return `http://${shown}:${address.port}`
+}

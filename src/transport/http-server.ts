@@ -1,0 +1,139 @@
+// Everything that this server answers over HTTP: GraphQL at its path, and the few routes around it.
+
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { ValidationError } from '../platform/errors.ts'
+import type { Logger } from '../platform/logger.ts'
+import { GRAPHQL_PATH, type GraphQLEndpoint } from './graphql-endpoint.ts'
+import { homePage } from './home-page.ts'
+import { announcesTooMuch, limitChunkedBody, tooLarge } from './request-body.ts'
+
+export interface HttpServerOptions {
+  endpoint: GraphQLEndpoint
+  /** The published schema, as text. */
+  schemaText: string
+  isReady: () => Promise<boolean>
+  description: { name: string; version: string }
+  hasGraphiQL: boolean
+  /** A token for a name, where signing in by name is possible; else null. */
+  issueToken: ((name: string) => Promise<string>) | null
+  maxBodyBytes: number
+  logger: Logger
+}
+
+type Route = (request: IncomingMessage, response: ServerResponse, url: URL) => Promise<void> | void
+
+/** The slowest client gets this long to send a request. */
+const REQUEST_TIMEOUT_MS = 30_000
+const MAX_SIGN_IN_BYTES = 1_000
+
+/** Does not listen yet. */
+export function createHttpServer(options: HttpServerOptions): Server {
+  const routes = createRoutes(options)
+  const { endpoint, maxBodyBytes, logger } = options
+  const server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
+    const url = URL.parse(request.url ?? '', 'http://host')
+    const answer = async () => {
+      if (url?.pathname !== GRAPHQL_PATH) {
+        const route = url && routes.get(`${request.method === 'HEAD' ? 'GET' : request.method} ${url.pathname}`)
+        if (url && route) await route(request, response, url)
+        else sendJson(response, 404, { error: 'There is nothing here. GraphQL is at /graphql.' })
+        return
+      }
+      if (announcesTooMuch(request, maxBodyBytes)) {
+        refuseBody(request, response, maxBodyBytes)
+        return
+      }
+      limitChunkedBody(request, maxBodyBytes)
+      await endpoint(request, response)
+    }
+    answer().catch((error) => {
+      logger.error({ err: error, path: url?.pathname }, 'a request failed')
+      if (!response.headersSent) sendJson(response, 500, { error: 'An unexpected error.' })
+      else response.destroy()
+    })
+  })
+  return server
+}
+
+function createRoutes({ schemaText, isReady, description, hasGraphiQL, issueToken }: HttpServerOptions) {
+  const routes = new Map<string, Route>([
+    ['GET /health', (_request, response) => sendJson(response, 200, { status: 'alive' })],
+    [
+      'GET /ready',
+      async (_request, response) => {
+        const ready = await isReady()
+        sendJson(response, ready ? 200 : 503, { status: ready ? 'ready' : 'not ready' })
+      },
+    ],
+    ['GET /schema.graphql', (_request, response) => send(response, 200, 'text/plain; charset=utf-8', schemaText)],
+    [
+      'GET /',
+      (_request, response) =>
+        send(response, 200, 'text/html; charset=utf-8', homePage({ ...description, hasGraphiQL, canSignIn: !!issueToken })),
+    ],
+  ])
+  if (issueToken) routes.set('POST /sign-in', signInRoute(issueToken))
+  return routes
+}
+
+/** Development only: `{ "name": "Ada" }` gives `{ "token": "…" }`. */
+function signInRoute(issueToken: (name: string) => Promise<string>): Route {
+  return async (request, response) => {
+    const body = await readSmallBody(request, MAX_SIGN_IN_BYTES)
+    const name = body === null ? null : nameIn(body)
+    if (name === null) {
+      sendJson(response, 400, { error: { code: 'BAD_REQUEST', message: 'Send JSON as {"name":"Ada"}.' } })
+      return
+    }
+    try {
+      sendJson(response, 200, { token: await issueToken(name) })
+    } catch (error) {
+      if (!(error instanceof ValidationError)) throw error
+      sendJson(response, 400, { error: { code: error.code, message: error.message, issues: error.issues } })
+    }
+  }
+}
+
+function nameIn(body: string): string | null {
+  try {
+    const parsed: unknown = JSON.parse(body)
+    const name = typeof parsed === 'object' && parsed !== null && 'name' in parsed ? parsed.name : null
+    return typeof name === 'string' ? name : null
+  } catch {
+    return null
+  }
+}
+
+async function readSmallBody(request: IncomingMessage, maxBytes: number): Promise<string | null> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of request) {
+    bytes += chunk.length
+    if (bytes > maxBytes) return null
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+function refuseBody(request: IncomingMessage, response: ServerResponse, maxBytes: number): void {
+  const { message, extensions } = tooLarge(maxBytes)
+  const { http: _status, ...shown } = extensions
+  // The rest of the body is not read: the connection cannot be used again.
+  response.setHeader('connection', 'close')
+  sendJson(response, 413, { errors: [{ message, extensions: shown }] })
+  request.resume()
+}
+
+function sendJson(response: ServerResponse, status: number, body: object): void {
+  send(response, status, 'application/json; charset=utf-8', JSON.stringify(body))
+}
+
+function send(response: ServerResponse, status: number, contentType: string, body: string): void {
+  response.writeHead(status, {
+    'content-type': contentType,
+    'content-length': Buffer.byteLength(body),
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+  })
+  response.end(body)
+}

@@ -1,0 +1,96 @@
+// Executes a subscription's event once for all subscribers of this node whose operation is the same.
+// Invariant: what a subscriber gets is what executing their operation alone would give. So a group never mixes viewers
+// unless the selection reads nothing that depends on the viewer; then it runs with a context that refuses to tell one.
+
+import {
+  createSourceEventStream,
+  type ExecutionArgs,
+  type ExecutionResult,
+  execute,
+  type GraphQLSchema,
+} from 'graphql'
+import type { Context } from '../graphql/context.ts'
+import { type AnalyzeOperation, createOperationAnalysis } from './operation-analysis.ts'
+
+export interface SubscriptionArgs extends ExecutionArgs {
+  contextValue: Context
+}
+
+type Results = Map<string, Promise<ExecutionResult>>
+
+export type SubscribeShared = (args: SubscriptionArgs) => Promise<AsyncIterableIterator<ExecutionResult> | ExecutionResult>
+
+export function createSharedExecution(schema: GraphQLSchema): SubscribeShared {
+  const analyze: AnalyzeOperation = createOperationAnalysis(schema)
+  // Events are the same objects for all subscribers of a node: results live as long as their event is in memory.
+  const resultsOf = new WeakMap<object, Results>()
+
+  return async (args) => {
+    const source = await createSourceEventStream(args)
+    if (!isAsyncIterable(source)) return source
+    const group = groupOf(args, analyze)
+    const run = (event: unknown): Promise<ExecutionResult> => {
+      const alone = () => Promise.resolve(execute({ ...args, rootValue: event, contextValue: group.context }))
+      if (typeof event !== 'object' || event === null) return alone()
+      const results: Results = resultsOf.get(event) ?? new Map()
+      resultsOf.set(event, results)
+      const shared = results.get(group.key) ?? alone()
+      results.set(group.key, shared)
+      return shared
+    }
+    return mapSource(source, run)
+  }
+}
+
+function groupOf({ document, operationName, variableValues, contextValue }: SubscriptionArgs, analyze: AnalyzeOperation) {
+  const { id, viewerDependent, resumeVariable } = analyze(document, operationName)
+  const variables = Object.entries(variableValues ?? {})
+    .filter(([name]) => name !== resumeVariable)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+  const viewer = viewerDependent ? (contextValue.viewer?.userId ?? '') : null
+  return {
+    key: JSON.stringify([id, viewer, variables]),
+    context: viewerDependent ? contextValue : withoutViewer(contextValue),
+  }
+}
+
+/** The context of a shared execution: reading the viewer there is a defect (the field lacks `viewerDependent`). */
+function withoutViewer(context: Context): Context {
+  return Object.create(context, {
+    viewer: {
+      get() {
+        throw new Error('a field that is not declared viewerDependent has read the viewer')
+      },
+    },
+  })
+}
+
+/** A plain iterator, so that `return()` reaches a waiting source at once. */
+function mapSource(
+  source: AsyncIterable<unknown>,
+  run: (event: unknown) => Promise<ExecutionResult>,
+): AsyncIterableIterator<ExecutionResult> {
+  const iterator = source[Symbol.asyncIterator]()
+  const done = { done: true, value: undefined } as const
+  return {
+    [Symbol.asyncIterator]() {
+      return this
+    },
+    async next() {
+      const item = await iterator.next()
+      return item.done ? done : { done: false, value: await run(item.value) }
+    },
+    async return() {
+      await iterator.return?.()
+      return done
+    },
+    async throw(error) {
+      await iterator.return?.()
+      throw error
+    },
+  }
+}
+
+function isAsyncIterable(value: object): value is AsyncIterable<unknown> {
+  return Symbol.asyncIterator in value
+}
