@@ -63,7 +63,9 @@ function stopWithParent(stop: () => void): void {
 function announce(url: string, canSignIn: boolean, hasGraphiQL: boolean): void {
   const lines = [
     `Sohbet is ready at ${url}`,
-    ...(hasGraphiQL ? [`  GraphiQL      ${url}/graphql${canSignIn ? '?as=Ada   (signed in as Ada; any name will do)' : ''}`] : []),
+    ...(hasGraphiQL
+      ? [`  GraphiQL      ${url}/graphql${canSignIn ? '?as=Ada   (signed in as Ada; any name will do)' : ''}`]
+      : []),
     ...(canSignIn ? [`  Sign in       open ${url}/ and give a name, or POST {"name":"Ada"} to ${url}/sign-in`] : []),
     `  Schema        ${url}/schema.graphql`,
     '  Stop          Ctrl-C',

@@ -4,7 +4,7 @@
  */
 import type { JWTPayload } from 'jose'
 import { GateError } from '../platform/errors.ts'
-import { firstCharacters } from './characters.ts'
+import { firstCharacters } from '../platform/text.ts'
 
 export interface VerifiedToken {
   /** 1 to 255 characters (code points), well-formed, without NUL; compared exactly. */

@@ -8,7 +8,7 @@ import { dirname } from 'node:path'
 import { SignJWT } from 'jose'
 import type { Clock } from '../platform/clock.ts'
 import { ValidationError } from '../platform/errors.ts'
-import { firstCharacters } from './characters.ts'
+import { firstCharacters } from '../platform/text.ts'
 import type { VerifierIdentity } from './token-verifier.ts'
 
 export interface DevelopmentSignIn {

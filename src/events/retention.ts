@@ -1,8 +1,8 @@
 // Cuts the room logs behind the retention time. Messages stay (they are history); what goes is the reach of `after`.
 
+import type { Clock } from '../platform/clock.ts'
 import type { Db } from '../platform/db.ts'
 import type { Logger } from '../platform/logger.ts'
-import type { Clock } from '../platform/clock.ts'
 
 const ROOMS_PER_ROUND = 200
 const RUN_EVERY_MS = 60 * 60 * 1_000

@@ -3,7 +3,6 @@
 
 import type { MemberRole, Prisma } from '../generated/prisma/client.ts'
 import type { Db, Tx } from '../platform/db.ts'
-import { userRecordSelect } from '../users/user-record.ts'
 import type { LogSource } from './log-source.ts'
 import type { RoomEvent, RoomEventDraft } from './room-event.ts'
 
@@ -32,6 +31,8 @@ export async function appendRoomEvents(tx: Tx, roomId: string, drafts: readonly 
   })
   return lastSeq
 }
+
+const userRecordSelect = { id: true, name: true, avatarUrl: true, statusText: true } as const
 
 /** The log's own table as a source of events. */
 export function createRoomEventSource(db: Db): LogSource {

@@ -37,7 +37,8 @@ export function createTopicLog(db: Db, sources: readonly LogSource[]): TopicLog<
       if (isWhole(events, after, upTo)) return events.map(toEntry)
       const floor = await findFloor(db, id)
       const kept = await merge(sources, id, Math.max(after, floor), upTo, limit)
-      if (!isWhole(kept, Math.max(after, floor), upTo)) throw new Error(`the log of room ${id} has a gap after ${after}`)
+      if (!isWhole(kept, Math.max(after, floor), upTo))
+        throw new Error(`the log of room ${id} has a gap after ${after}`)
       return kept.map(toEntry)
     },
 

@@ -1,8 +1,7 @@
 // The log of every user, behind viewerEvents: the same rules as a room's log, under the lock of the user's row.
 
 import type { Db, Tx } from '../platform/db.ts'
-import type { UserLogEvent } from '../viewer-events/viewer-event.ts'
-import type { UserEvent } from './room-event.ts'
+import type { UserEvent, UserLogEvent } from './room-event.ts'
 
 /**
  * Appends one event to each user's log, in the order of their ids so that two transactions cannot deadlock.

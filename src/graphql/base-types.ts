@@ -22,7 +22,9 @@ builder.scalarType('DateTime', {
 
 const ErrorCodeEnum = builder.enumType('ErrorCode', {
   description: 'Why something was refused. The same codes stand in `extensions.code` of GraphQL errors.',
-  values: Object.fromEntries(Object.entries(ERROR_CODES).map(([code, description]) => [code, { description }])) as Record<
+  values: Object.fromEntries(
+    Object.entries(ERROR_CODES).map(([code, description]) => [code, { description }]),
+  ) as Record<
     ErrorCode, // Object.fromEntries forgets the keys
     { description: string }
   >,
@@ -67,4 +69,3 @@ builder.objectType(RefusedError, {
 
 /** The refusals that every mutation may answer with. */
 export const REFUSALS: [typeof ValidationError, typeof RefusedError] = [ValidationError, RefusedError]
-

@@ -8,7 +8,10 @@ import type { Logger } from '../platform/logger.ts'
 const RETRY_AFTER_MS = 1_000
 
 /** The error as a client may see it. Never throws. */
-export function presentError(error: unknown, { requestId, logger }: { requestId: string; logger: Logger }): GraphQLError {
+export function presentError(
+  error: unknown,
+  { requestId, logger }: { requestId: string; logger: Logger },
+): GraphQLError {
   const graphqlError = error instanceof GraphQLError ? error : null
   const cause = graphqlError ? innermostCause(graphqlError) : error
   const present = (message: string, extensions: Record<string, unknown>) =>

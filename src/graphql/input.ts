@@ -1,8 +1,8 @@
 // Arguments are checked here, before any work: what a rule refuses is told with the field's path and the limit.
 
 import { z } from 'zod'
-import { countCharacters } from '../platform/text.ts'
 import { ValidationError, type ValidationIssue } from '../platform/errors.ts'
+import { countCharacters } from '../platform/text.ts'
 
 /**
  * The value as the rule gives it. Throws ValidationError with every issue; paths start with `root`, the argument's name.

@@ -1,11 +1,12 @@
 import type { UserEvent } from '../events/room-event.ts'
+import type { StreamMark } from '../events/stream-mark.ts'
 import { builder } from '../graphql/builder.ts'
 import { requireViewer } from '../graphql/context.ts'
 import { idOfType } from '../graphql/global-id.ts'
 import { MessageType } from '../messages/schema.ts'
 import { GateError } from '../platform/errors.ts'
 import { RoomPresenceItem } from '../presence/schema.ts'
-import { RoomFeedItemInterface, type StreamMark } from '../rooms/event-schema.ts'
+import { RoomFeedItemInterface } from '../rooms/event-schema.ts'
 import { RoomType } from '../rooms/schema.ts'
 import { UserType } from '../users/schema.ts'
 import type { Live } from './service.ts'
@@ -30,7 +31,8 @@ const ViewerEvent = builder.interfaceRef<UserEvent | StreamMark>('ViewerEvent').
 type MarkOf<Type extends StreamMark['type']> = Extract<StreamMark, { type: Type }>
 
 builder.objectRef<MarkOf<'CaughtUp'>>('CaughtUp').implement({
-  description: 'The end of the replay: everything up to `seq`, the head when the subscription was accepted, was delivered.',
+  description:
+    'The end of the replay: everything up to `seq`, the head when the subscription was accepted, was delivered.',
   interfaces: [RoomFeedItemInterface, ViewerEvent],
 })
 
@@ -124,7 +126,9 @@ builder.subscriptionFields((t) => ({
     resolve: (item) => {
       if ('type' in item) {
         const { fromSeq } = item
-        throw new GateError('RESYNC_REQUIRED', 'The log was cut behind this stream: read the history anew.', { fromSeq })
+        throw new GateError('RESYNC_REQUIRED', 'The log was cut behind this stream: read the history anew.', {
+          fromSeq,
+        })
       }
       return item
     },

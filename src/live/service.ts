@@ -1,15 +1,15 @@
 import type { LogEvent, RoomEvent, UserEvent } from '../events/room-event.ts'
+import type { StreamMark } from '../events/stream-mark.ts'
 import { roomTopic, userTopic } from '../events/topics.ts'
 import type { MessageRecord } from '../messages/message-record.ts'
 import { GateError } from '../platform/errors.ts'
 import type { Viewer } from '../platform/viewer.ts'
-import type { Device } from '../presence/tracker.ts'
-import type { Presence } from '../presence/service.ts'
 import type { RosterItem } from '../presence/roster-cursor.ts'
+import type { Presence } from '../presence/service.ts'
+import type { Device } from '../presence/tracker.ts'
 import type { FeedItem } from '../realtime/feed-cursor.ts'
 import type { Hub } from '../realtime/hub.ts'
 import { mapIterator } from '../realtime/map-iterator.ts'
-import type { StreamMark } from '../rooms/event-schema.ts'
 import type { Rooms } from '../rooms/service.ts'
 import type { Users } from '../users/service.ts'
 
@@ -52,7 +52,9 @@ export function createLive({ hub, rooms, users, presence }: LiveOptions) {
       const room = await rooms.requireReadableRoom(viewer, roomId)
       if (after !== null && (after < room.logFloor || after > room.lastSeq)) {
         const fromSeq = after > room.lastSeq ? room.lastSeq + 1 : room.logFloor + 1
-        throw new GateError('RESYNC_REQUIRED', 'The log does not reach back to `after`: read the history anew.', { fromSeq })
+        throw new GateError('RESYNC_REQUIRED', 'The log does not reach back to `after`: read the history anew.', {
+          fromSeq,
+        })
       }
       const { cursor, leave } = await openRoom(viewer, connectionId, roomId, after)
       return mapIterator<FeedItem<LogEvent>, MessageItem>(

@@ -35,7 +35,8 @@ export async function resolveHistory(messages: Messages, roomId: string, args: H
 
 function pageSize(field: string, size: number | null | undefined): number {
   if (size == null) return DEFAULT_PAGE_SIZE
-  if (size < 0 || size > MAX_PAGE_SIZE) throw badArgument(field, `\`${field}\` is 0 to ${MAX_PAGE_SIZE}.`, MAX_PAGE_SIZE)
+  if (size < 0 || size > MAX_PAGE_SIZE)
+    throw badArgument(field, `\`${field}\` is 0 to ${MAX_PAGE_SIZE}.`, MAX_PAGE_SIZE)
   return size
 }
 

@@ -117,14 +117,13 @@ const SendMessageInput = builder.inputType('SendMessageInput', {
   }),
 })
 
-export const SendMessageSuccess = builder
-  .objectRef<{ message: MessageRecord }>('SendMessageSuccess')
-  .implement({
-    description: 'The message is on disk.',
-    fields: (t) => ({
-      message: t.expose('message', { type: MessageType, description: 'The message with its seq.' }),
-    }),
-  })
+export const SendMessageSuccess = builder.objectRef<{ message: MessageRecord }>('SendMessageSuccess').implement({
+  description: 'The message is on disk.',
+  fields: (t) => ({
+    // Not `message`: beside Error.message, clients would have to use aliases.
+    sentMessage: t.expose('message', { type: MessageType, description: 'The message with its seq.' }),
+  }),
+})
 
 builder.mutationField('sendMessage', (t) =>
   t.field({

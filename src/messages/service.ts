@@ -2,8 +2,8 @@ import type { Publisher } from '../events/publisher.ts'
 import { type Db, isDataError } from '../platform/db.ts'
 import { RefusedError, ValidationError } from '../platform/errors.ts'
 import { newId } from '../platform/ids.ts'
-import type { Rooms } from '../rooms/service.ts'
 import type { Viewer } from '../platform/viewer.ts'
+import type { Rooms } from '../rooms/service.ts'
 import type { MessageRecord } from './message-record.ts'
 import { MessageWriter } from './message-writer.ts'
 import { appendMessages, findMessages, hasMessage, messageSent, type NewMessage, readMessages } from './store.ts'
@@ -50,7 +50,9 @@ export function createMessages({ db, publisher, rooms }: { db: Db; publisher: Pu
         case 'ROOM_ARCHIVED':
           throw new RefusedError('ROOM_ARCHIVED', 'The room is archived.')
         case 'REPLY_NOT_FOUND':
-          throw new ValidationError([{ path: 'input.replyToId', message: 'is not a message of this room', limit: null }])
+          throw new ValidationError([
+            { path: 'input.replyToId', message: 'is not a message of this room', limit: null },
+          ])
       }
     },
 
@@ -98,7 +100,9 @@ export function createMessages({ db, publisher, rooms }: { db: Db; publisher: Pu
       const readable = new Set(
         (await rooms.listRoomsByIds(viewer, [...new Set(messages.map(({ roomId }) => roomId))])).map(({ id }) => id),
       )
-      const byId = new Map(messages.filter(({ roomId }) => readable.has(roomId)).map((message) => [message.id, message]))
+      const byId = new Map(
+        messages.filter(({ roomId }) => readable.has(roomId)).map((message) => [message.id, message]),
+      )
       return ids.map((id) => byId.get(id) ?? null)
     },
   }

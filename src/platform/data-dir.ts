@@ -26,20 +26,20 @@ export async function resolveDataDir(
 ): Promise<string> {
   const wanted = configured === null ? join(resolve(projectDir), '.sohbet') : resolve(configured)
   const account = await postgresAccount(join(wanted, 'postgres'))
-  if (await canReach(account, wanted)) return makeFolder(wanted)
+  if (await canReach(account, wanted)) return makeDataDir(wanted)
   if (configured !== null) {
     const who = runsAsRoot() ? `the user that Postgres runs as (uid ${account?.uid})` : 'this user'
     throw new Error(`DATA_DIR ${wanted} cannot be used: ${who} may not enter it or a folder above it`)
   }
   if (!runsAsRoot()) throw new Error(`${wanted} cannot be used: a folder above it is closed to this user. Set DATA_DIR`)
   const hash = createHash('sha256').update(resolve(projectDir)).digest('hex').slice(0, 12)
-  const fallback = await makeFolder(join(fallbackRoot, hash))
+  const fallback = await makeDataDir(join(fallbackRoot, hash))
   log(`The data is kept in ${fallback}: the user that Postgres runs as cannot enter ${resolve(projectDir)}`)
   return fallback
 }
 
 /** Makes the folder and its missing parents, open for entering whatever the umask is. Returns its real path. */
-async function makeFolder(path: string): Promise<string> {
+export async function makeDataDir(path: string): Promise<string> {
   const made: string[] = []
   for (let missing = path; !(await exists(missing)); missing = dirname(missing)) made.push(missing)
   try {

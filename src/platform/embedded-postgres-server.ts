@@ -89,17 +89,18 @@ function argumentsOf({ clusterDir, port, maxConnections, durable }: ServerOption
 }
 
 async function goneOf(child: ChildProcess, clusterDir: string): Promise<void> {
-  const exited = new Promise<void>((resolve) => {
-    child.once('error', () => resolve()) // could not be started
-    child.once('exit', () => resolve())
+  const failed = new Promise<void>((resolve) => child.once('error', () => resolve())) // could not be started
+  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  const silent = new Promise<void>((resolve) => child.stderr?.once('close', () => resolve()))
+  void exited.then(async () => {
+    // Again and again: a server that was just starting had no pid file yet.
+    while (!(await settlesWithin(silent, 0))) {
+      await signalServer(clusterDir, 'SIGINT').catch(() => {})
+      await settlesWithin(silent, 500)
+    }
   })
-  const silent = new Promise<void>((resolve) => {
-    child.once('error', () => resolve())
-    child.stderr?.once('close', () => resolve())
-  })
-  void exited.then(() => signalServer(clusterDir, 'SIGINT'))
   void silent.then(() => child.stdin?.end())
-  await Promise.all([exited, silent])
+  await Promise.race([failed, Promise.all([exited, silent])])
 }
 
 async function stop(child: ChildProcess, clusterDir: string, gone: Promise<void>): Promise<void> {

@@ -3,17 +3,17 @@
  * owned by this process. A commit that was acknowledged is on disk; no kill of any process leaves a server behind
  * (see embedded-postgres-server.ts).
  */
-import { mkdir, realpath } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import { createDatabase } from './create-database.ts'
+import { makeDataDir } from './data-dir.ts'
 import { locateBinaries } from './embedded-postgres-binaries.ts'
 import { ensureCluster, explain } from './embedded-postgres-cluster.ts'
 import { endOrphan, runServer, type ServerProcess, settlesWithin } from './embedded-postgres-server.ts'
 import { acquireProcessLock, LockedError, type ProcessLock } from './process-lock.ts'
-import { postgresAccount } from './system-account.ts'
+import { canReach, postgresAccount } from './system-account.ts'
 
 /** Generous, because a start after a crash first replays the write-ahead log. */
 const READY_TIMEOUT_MS = 120_000
@@ -47,8 +47,7 @@ export interface EmbeddedPostgres {
  * reached or was made by another version, or the server does not become ready within two minutes.
  */
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
-  await mkdir(options.dataDir, { recursive: true })
-  const dataDir = await realpath(options.dataDir)
+  const dataDir = await makeDataDir(options.dataDir)
   const lock = await lockFolder(dataDir)
   try {
     return await startLocked(options, dataDir, lock)
@@ -77,6 +76,9 @@ async function startLocked(
 ): Promise<EmbeddedPostgres> {
   const clusterDir = join(dataDir, 'postgres')
   const account = await postgresAccount(clusterDir)
+  if (!(await canReach(account, dataDir))) {
+    throw new Error(`The user that Postgres runs as (uid ${account?.uid}) cannot enter the data folder ${dataDir}`)
+  }
   await endOrphan(clusterDir, log)
   const { initdb, postgres } = await locateBinaries(account, dataDir, log)
   const password = await ensureCluster(clusterDir, initdb, account)

@@ -14,7 +14,8 @@ export const ERROR_CODES = {
   PAYLOAD_TOO_LARGE: 'The request is larger than the server accepts.',
   QUERY_TOO_COMPLEX: 'The operation is deeper, wider or costlier than the server accepts.',
   TOO_MANY_SUBSCRIPTIONS: 'The connection holds as many subscriptions as the server accepts.',
-  RESYNC_REQUIRED: 'The log no longer reaches back to `after`: read the history, then subscribe without it or from `fromSeq`.',
+  RESYNC_REQUIRED:
+    'The log no longer reaches back to `after`: read the history, then subscribe without it or from `fromSeq`.',
   UNAVAILABLE: 'Something the server needs is away for the moment: try again.',
   INTERNAL_SERVER_ERROR: 'A defect of the server; `extensions.requestId` finds it in its log.',
 } as const
@@ -60,7 +61,11 @@ export class GateError extends Error {
   readonly retryable: boolean
   readonly details: Readonly<Record<string, unknown>>
 
-  constructor(code: ErrorCode, message: string, { retryable = false, ...details }: { retryable?: boolean; [detail: string]: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    { retryable = false, ...details }: { retryable?: boolean; [detail: string]: unknown } = {},
+  ) {
     super(message)
     this.name = 'GateError'
     this.code = code

@@ -31,7 +31,8 @@ export async function commandLineOf(pid: number): Promise<string> {
 }
 
 async function ps(pid: number, columns: string): Promise<string> {
-  // `ps` fails when there is no such process.
-  const result = promisify(execFile)('ps', ['-o', columns, '-p', String(pid)], { timeout: PS_TIMEOUT_MS })
+  // The same text for every caller, whatever their language and time zone. It fails when there is no such process.
+  const options = { timeout: PS_TIMEOUT_MS, env: { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' } }
+  const result = promisify(execFile)('ps', ['-o', columns, '-p', String(pid)], options)
   return result.then(({ stdout }) => stdout).catch(() => '')
 }

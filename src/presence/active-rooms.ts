@@ -16,9 +16,11 @@ export async function listActiveRooms({ presence, rooms }: Context, viewer: View
   const readable = await rooms.listRoomsByIds(viewer, [...counts.keys()])
   const countOf = (room: Room) => counts.get(room.id) ?? 0
   readable.sort(
-    (a, b) => countOf(b) - countOf(a) || b.lastActivityAt.getTime() - a.lastActivityAt.getTime() || (a.id < b.id ? -1 : 1),
+    (a, b) =>
+      countOf(b) - countOf(a) || b.lastActivityAt.getTime() - a.lastActivityAt.getTime() || (a.id < b.id ? -1 : 1),
   )
-  return resolveOffsetConnection({ args, defaultSize: DEFAULT_PAGE_SIZE, maxSize: MAX_PAGE_SIZE }, ({ offset, limit }) =>
-    readable.slice(offset, offset + limit),
+  return resolveOffsetConnection(
+    { args, defaultSize: DEFAULT_PAGE_SIZE, maxSize: MAX_PAGE_SIZE },
+    ({ offset, limit }) => readable.slice(offset, offset + limit),
   )
 }

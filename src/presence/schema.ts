@@ -39,14 +39,18 @@ const PresenceChangeType = builder.objectRef<PresenceChange>('PresenceChange').i
   description: 'One user’s change: they came, left, went away or came back.',
   fields: (t) => ({
     user: t.expose('user', { type: UserType, description: 'Who.' }),
-    state: t.expose('state', { type: PresenceStateEnum, description: 'How they are now; OFFLINE: they left the room.' }),
+    state: t.expose('state', {
+      type: PresenceStateEnum,
+      description: 'How they are now; OFFLINE: they left the room.',
+    }),
   }),
 })
 
 type Item<Kind extends RosterItem['kind']> = Extract<RosterItem, { kind: Kind }>
 
 const PresenceSnapshot = builder.objectRef<Item<'snapshot'>>('PresenceSnapshot').implement({
-  description: 'Who is in the room. Comes first, and again whenever changes cannot tell it: then it replaces all before.',
+  description:
+    'Who is in the room. Comes first, and again whenever changes cannot tell it: then it replaces all before.',
   fields: (t) => ({
     presentCount: t.exposeInt('count', { description: 'How many users are in the room.' }),
     present: t.field({
@@ -203,7 +207,8 @@ builder.mutationFields((t) => ({
   }),
   setPresence: t.field({
     type: SetPresenceSuccess,
-    description: 'Says that the viewer is away, or back, until the device disconnects. A user is away when all their devices are.',
+    description:
+      'Says that the viewer is away, or back, until the device disconnects. A user is away when all their devices are.',
     errors: { types: REFUSALS, union: { description: 'What was told, or why it was refused.' } },
     args: { input: t.arg({ type: SetPresenceInput, required: true, description: 'How, and on which device.' }) },
     resolve: async (_root, { input }, context) => {

@@ -1,5 +1,5 @@
-import type { Logger } from '../platform/logger.ts'
 import { GateError, RefusedError } from '../platform/errors.ts'
+import type { Logger } from '../platform/logger.ts'
 import type { Viewer } from '../platform/viewer.ts'
 import type { EventBus } from '../realtime/event-bus.ts'
 import type { Rooms } from '../rooms/service.ts'

@@ -102,10 +102,12 @@ export class Hub<E> {
     let receive = (message: string) => {
       if (early.length < EARLY_MAX_MESSAGES) early.push(message)
     }
-    const unsubscribe = await bus.subscribe(topic, (message) => receive(message)).catch((error) => {
-      logger.warn({ err: error, topic }, 'the bus is away; this topic is served by the sweep meanwhile')
-      return null
-    })
+    const unsubscribe = await bus
+      .subscribe(topic, (message) => receive(message))
+      .catch((error) => {
+        logger.warn({ err: error, topic }, 'the bus is away; this topic is served by the sweep meanwhile')
+        return null
+      })
     try {
       const heads = await log.heads([topic])
       const feed = new Feed({ topic, head: heads.get(topic) ?? 0, log, budget: this.#budget, logger })

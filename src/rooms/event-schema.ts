@@ -1,12 +1,10 @@
 // The events of a room's log as clients see them. Further features add theirs by implementing RoomEvent.
 
 import type { RoomEvent } from '../events/room-event.ts'
+import type { StreamMark } from '../events/stream-mark.ts'
 import { builder } from '../graphql/builder.ts'
 import { UserType } from '../users/schema.ts'
 import { MemberRoleEnum } from './schema.ts'
-
-/** Items of a stream that stand in no log. */
-export type StreamMark = { type: 'CaughtUp'; seq: number } | { type: 'ResyncRequired'; seq: number; fromSeq: number }
 
 export const RoomFeedItemInterface = builder.interfaceRef<RoomEvent | StreamMark>('RoomFeedItem').implement({
   description: 'What a room’s stream delivers: the events of its log, and marks of the stream itself.',

@@ -1,8 +1,8 @@
+import type { Membership, Room } from '../generated/prisma/client.ts'
 import { REFUSALS } from '../graphql/base-types.ts'
 import { builder } from '../graphql/builder.ts'
 import { requireViewer } from '../graphql/context.ts'
 import { parseInput } from '../graphql/input.ts'
-import type { Membership, Room } from '../generated/prisma/client.ts'
 import {
   addMemberRule,
   createRoomRule,
@@ -95,7 +95,8 @@ const AddMemberSuccess = successWithMembership('AddMemberSuccess', 'The user is 
 builder.mutationFields((t) => ({
   createRoom: t.field({
     type: CreateRoomSuccess,
-    description: 'Creates a room with the viewer as its owner. The same people have one direct room: it is returned if it exists.',
+    description:
+      'Creates a room with the viewer as its owner. The same people have one direct room: it is returned if it exists.',
     errors: { types: REFUSALS, union: { description: 'The room, or why it was refused.' } },
     args: { input: t.arg({ type: CreateRoomInput, required: true, description: 'The room to create.' }) },
     resolve: async (_root, { input }, context) => {
@@ -126,7 +127,8 @@ builder.mutationFields((t) => ({
   }),
   joinRoom: t.field({
     type: JoinRoomSuccess,
-    description: 'Makes the viewer a member of a public room. Its log gets MemberJoined. Joining again changes nothing.',
+    description:
+      'Makes the viewer a member of a public room. Its log gets MemberJoined. Joining again changes nothing.',
     errors: { types: REFUSALS, union: { description: 'The membership, or why it was refused.' } },
     args: { input: t.arg({ type: JoinRoomInput, required: true, description: 'The room.' }) },
     resolve: async (_root, { input }, context) => {
@@ -138,7 +140,8 @@ builder.mutationFields((t) => ({
   }),
   leaveRoom: t.field({
     type: LeaveRoomSuccess,
-    description: 'Ends the viewer’s membership. Its log gets MemberLeft. The last owner hands the room to its longest-standing moderator, else member.',
+    description:
+      'Ends the viewer’s membership. Its log gets MemberLeft. The last owner hands the room to its longest-standing moderator, else member.',
     errors: { types: REFUSALS, union: { description: 'The room that was left, or why it was refused.' } },
     args: { input: t.arg({ type: LeaveRoomInput, required: true, description: 'The room.' }) },
     resolve: async (_root, { input }, context) => {
@@ -150,7 +153,8 @@ builder.mutationFields((t) => ({
   }),
   addMember: t.field({
     type: AddMemberSuccess,
-    description: 'Adds a user to a room. Owners and moderators only. Its log gets MemberJoined. Adding a member again changes nothing.',
+    description:
+      'Adds a user to a room. Owners and moderators only. Its log gets MemberJoined. Adding a member again changes nothing.',
     errors: { types: REFUSALS, union: { description: 'The membership, or why it was refused.' } },
     args: { input: t.arg({ type: AddMemberInput, required: true, description: 'Who and where.' }) },
     resolve: async (_root, { input }, context) => {

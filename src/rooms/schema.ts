@@ -7,7 +7,7 @@ import { UserType } from '../users/schema.ts'
 import { userRecordSelect } from '../users/user-record.ts'
 import { MAX_SEARCH_CHARACTERS, searchRule } from './input-rules.ts'
 import type { Rooms } from './service.ts'
-import { readableBy } from './store.ts'
+import { readableBy } from './visibility.ts'
 
 declare module '../graphql/context.ts' {
   interface Services {
@@ -64,7 +64,9 @@ export const RoomType = builder.prismaNode('Room', {
       nullable: true,
       description: 'Since when the room takes no more messages; null while it does.',
     }),
-    lastSeq: t.exposeInt('lastSeq', { description: 'The seq of the newest event of the room’s log; 0 before the first.' }),
+    lastSeq: t.exposeInt('lastSeq', {
+      description: 'The seq of the newest event of the room’s log; 0 before the first.',
+    }),
     lastActivityAt: t.expose('lastActivityAt', { type: 'DateTime', description: 'When the newest event happened.' }),
     memberCount: t.exposeInt('memberCount', { description: 'How many members the room has.' }),
     members: t.relatedConnection('memberships', {
@@ -106,7 +108,8 @@ builder.queryFields((t) => ({
   rooms: t.prismaConnection({
     type: RoomType,
     cursor: 'id',
-    description: 'The rooms that the viewer can read: public ones and their own, by name. Default page 50, at most 100.',
+    description:
+      'The rooms that the viewer can read: public ones and their own, by name. Default page 50, at most 100.',
     args: {
       search: t.arg.string({
         description: `Only rooms with this in name or topic, whatever the case and diacritics; at most ${MAX_SEARCH_CHARACTERS} characters.`,
@@ -120,4 +123,3 @@ builder.queryFields((t) => ({
     },
   }),
 }))
-

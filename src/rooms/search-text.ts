@@ -3,13 +3,7 @@
  * as i, so that both "cay odasi" and "ÇAY ODASI" find "Çay Odası".
  */
 export function foldForSearch(text: string): string {
-  return text
-    .normalize('NFKD')
-    .replace(/\p{M}/gu, '')
-    .toLowerCase()
-    .replaceAll('ı', 'i')
-    .replace(/\s+/g, ' ')
-    .trim()
+  return text.normalize('NFKD').replace(/\p{M}/gu, '').toLowerCase().replaceAll('ı', 'i').replace(/\s+/g, ' ').trim()
 }
 
 /** A slug made of a name: ASCII letters, digits and single hyphens, at most 50 characters; empty if none remain. */

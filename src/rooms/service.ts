@@ -5,9 +5,9 @@ import type { Membership, Prisma, Room, RoomKind } from '../generated/prisma/cli
 import { type Db, isUniqueViolation, type Tx } from '../platform/db.ts'
 import { RefusedError } from '../platform/errors.ts'
 import type { Viewer } from '../platform/viewer.ts'
+import { createRoom, type NewRoom } from './creation-service.ts'
 import { refuseAbsent, refuseArchived, refuseDirect, refuseUnlessModerator, refuseUnlessReadable } from './policy.ts'
 import type { RoomEventDraft } from './room-event-bodies.ts'
-import { createRoom, type NewRoom } from './room-creation.ts'
 import { foldForSearch } from './search-text.ts'
 import {
   deleteMembership,
@@ -17,9 +17,8 @@ import {
   findReadableRoom,
   insertMembership,
   lockRoom,
-  memberOf,
-  readableBy,
 } from './store.ts'
+import { memberOf, readableBy } from './visibility.ts'
 
 export interface RoomChange {
   name?: string
@@ -117,7 +116,9 @@ export function createRooms({ db, publisher }: { db: Db; publisher: Publisher })
         const result = await tx.room.update({ where: { id: roomId }, data: { name, topic, slug, searchText } })
         return { result, events: [{ type: 'RoomUpdated', actorId: viewer.userId, payload: { name, slug, topic } }] }
       }).catch((error) => {
-        throw isUniqueViolation(error) ? new RefusedError('SLUG_TAKEN', `Another room has the slug ${change.slug}.`) : error
+        throw isUniqueViolation(error)
+          ? new RefusedError('SLUG_TAKEN', `Another room has the slug ${change.slug}.`)
+          : error
       }),
 
     /** Ends writing in a room, for ever; reading goes on. Archiving an archived room changes nothing. */

@@ -1,6 +1,7 @@
 import type { Membership, Prisma, Room } from '../generated/prisma/client.ts'
 import type { Db, Tx } from '../platform/db.ts'
 import { newId } from '../platform/ids.ts'
+import { readableBy } from './visibility.ts'
 
 /** The room as it is under its row lock, which the transaction then holds to its end; null if there is none. */
 export async function lockRoom(tx: Tx, roomId: string): Promise<Room | null> {
@@ -21,14 +22,6 @@ export function findReadableRoom(
   args: Prisma.RoomDefaultArgs = {},
 ): Promise<Room | null> {
   return db.room.findFirst({ ...args, where: { AND: [where, readableBy(userId)] } })
-}
-
-export function readableBy(userId: string): Prisma.RoomWhereInput {
-  return { OR: [{ kind: 'PUBLIC' }, { memberships: { some: { userId } } }] }
-}
-
-export function memberOf(userId: string): Prisma.RoomWhereInput {
-  return { memberships: { some: { userId } } }
 }
 
 /** Puts a user into a room and counts them. Under the room's lock only. */

@@ -88,7 +88,7 @@ subscription RoomEvents($roomId: ID!, $after: Int) {
     query: `mutation SendMessage($input: SendMessageInput!) {
   sendMessage(input: $input) {
     __typename
-    ... on SendMessageSuccess { message { id seq text } presentCount }
+    ... on SendMessageSuccess { sentMessage { id seq text } presentCount }
     ... on Error { code message }
     ... on ValidationError { issues { path message limit } }
   }

@@ -109,8 +109,7 @@ function usePresentedErrors(present: (error: unknown, requestId: string) => Grap
           }
           return {
             onNext(next) {
-              const presented =
-                Symbol.asyncIterator in next.result ? null : presentAll(next.result, args.contextValue)
+              const presented = Symbol.asyncIterator in next.result ? null : presentAll(next.result, args.contextValue)
               if (presented) next.setResult(presented)
             },
           }

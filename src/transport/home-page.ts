@@ -1,5 +1,5 @@
-import { GRAPHQL_PATH } from './graphql-endpoint.ts'
 import { SIGN_IN_PARAMETER } from './graphiql.ts'
+import { GRAPHQL_PATH } from './graphql-endpoint.ts'
 
 export interface HomePageOptions {
   name: string

@@ -20,7 +20,7 @@ export interface HttpServerOptions {
   logger: Logger
 }
 
-type Route = (request: IncomingMessage, response: ServerResponse, url: URL) => Promise<void> | void
+type Route = (request: IncomingMessage, response: ServerResponse) => Promise<void> | void
 
 /** The slowest client gets this long to send a request. */
 const REQUEST_TIMEOUT_MS = 30_000
@@ -30,30 +30,32 @@ const MAX_SIGN_IN_BYTES = 1_000
 export function createHttpServer(options: HttpServerOptions): Server {
   const routes = createRoutes(options)
   const { endpoint, maxBodyBytes, logger } = options
-  const server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
-    const url = URL.parse(request.url ?? '', 'http://host')
+  const findRoute = (method: string | undefined, path: string): Route =>
+    routes.get(`${method === 'HEAD' ? 'GET' : method} ${path}`) ?? nothingHere
+  const answerGraphQL: Route = async (request, response) => {
+    if (announcesTooMuch(request, maxBodyBytes)) {
+      refuseBody(request, response, maxBodyBytes)
+      return
+    }
+    limitChunkedBody(request, maxBodyBytes)
+    await endpoint(request, response)
+  }
+  return createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
+    const path = URL.parse(request.url ?? '', 'http://host')?.pathname ?? ''
     const answer = async () => {
-      if (url?.pathname !== GRAPHQL_PATH) {
-        const route = url && routes.get(`${request.method === 'HEAD' ? 'GET' : request.method} ${url.pathname}`)
-        if (url && route) await route(request, response, url)
-        else sendJson(response, 404, { error: 'There is nothing here. GraphQL is at /graphql.' })
-        return
-      }
-      if (announcesTooMuch(request, maxBodyBytes)) {
-        refuseBody(request, response, maxBodyBytes)
-        return
-      }
-      limitChunkedBody(request, maxBodyBytes)
-      await endpoint(request, response)
+      if (path === GRAPHQL_PATH) await answerGraphQL(request, response)
+      else await findRoute(request.method, path)(request, response)
     }
     answer().catch((error) => {
-      logger.error({ err: error, path: url?.pathname }, 'a request failed')
+      logger.error({ err: error, path }, 'a request failed')
       if (!response.headersSent) sendJson(response, 500, { error: 'An unexpected error.' })
       else response.destroy()
     })
   })
-  return server
 }
+
+const nothingHere: Route = (_request, response) =>
+  sendJson(response, 404, { error: 'There is nothing here. GraphQL is at /graphql.' })
 
 function createRoutes({ schemaText, isReady, description, hasGraphiQL, issueToken }: HttpServerOptions) {
   const routes = new Map<string, Route>([
@@ -69,7 +71,12 @@ function createRoutes({ schemaText, isReady, description, hasGraphiQL, issueToke
     [
       'GET /',
       (_request, response) =>
-        send(response, 200, 'text/html; charset=utf-8', homePage({ ...description, hasGraphiQL, canSignIn: !!issueToken })),
+        send(
+          response,
+          200,
+          'text/html; charset=utf-8',
+          homePage({ ...description, hasGraphiQL, canSignIn: !!issueToken }),
+        ),
     ],
   ])
   if (issueToken) routes.set('POST /sign-in', signInRoute(issueToken))

@@ -2,13 +2,7 @@
 // Invariant: what a subscriber gets is what executing their operation alone would give. So a group never mixes viewers
 // unless the selection reads nothing that depends on the viewer; then it runs with a context that refuses to tell one.
 
-import {
-  createSourceEventStream,
-  type ExecutionArgs,
-  type ExecutionResult,
-  execute,
-  type GraphQLSchema,
-} from 'graphql'
+import { createSourceEventStream, type ExecutionArgs, type ExecutionResult, execute, type GraphQLSchema } from 'graphql'
 import type { Context } from '../graphql/context.ts'
 import { type AnalyzeOperation, createOperationAnalysis } from './operation-analysis.ts'
 
@@ -18,7 +12,9 @@ export interface SubscriptionArgs extends ExecutionArgs {
 
 type Results = Map<string, Promise<ExecutionResult>>
 
-export type SubscribeShared = (args: SubscriptionArgs) => Promise<AsyncIterableIterator<ExecutionResult> | ExecutionResult>
+export type SubscribeShared = (
+  args: SubscriptionArgs,
+) => Promise<AsyncIterableIterator<ExecutionResult> | ExecutionResult>
 
 export function createSharedExecution(schema: GraphQLSchema): SubscribeShared {
   const analyze: AnalyzeOperation = createOperationAnalysis(schema)
@@ -42,7 +38,10 @@ export function createSharedExecution(schema: GraphQLSchema): SubscribeShared {
   }
 }
 
-function groupOf({ document, operationName, variableValues, contextValue }: SubscriptionArgs, analyze: AnalyzeOperation) {
+function groupOf(
+  { document, operationName, variableValues, contextValue }: SubscriptionArgs,
+  analyze: AnalyzeOperation,
+) {
   const { id, viewerDependent, resumeVariable } = analyze(document, operationName)
   const variables = Object.entries(variableValues ?? {})
     .filter(([name]) => name !== resumeVariable)

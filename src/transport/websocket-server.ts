@@ -181,7 +181,12 @@ function asClientError(error: unknown): GraphQLError {
   }
   if (!(error instanceof GraphQLError)) return new GraphQLError('The operation could not be read.')
   const extensions = { code: 'GRAPHQL_VALIDATION_FAILED', ...error.extensions }
-  return new GraphQLError(error.message, { nodes: error.nodes, positions: error.positions, source: error.source, extensions })
+  return new GraphQLError(error.message, {
+    nodes: error.nodes,
+    positions: error.positions,
+    source: error.source,
+    extensions,
+  })
 }
 
 /** Closes with a code that makes clients come back, and the reason by name. */

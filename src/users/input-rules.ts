@@ -14,9 +14,13 @@ const webUrl = z
 export const updateProfileRule = z
   .object({
     // A name cannot be removed: null leaves it as it is.
-    name: textRule({ min: 1, max: MAX_NAME_CHARACTERS }).nullish().transform((name) => name ?? undefined),
+    name: textRule({ min: 1, max: MAX_NAME_CHARACTERS })
+      .nullish()
+      .transform((name) => name ?? undefined),
     avatarUrl: webUrl.nullish(),
-    statusText: textRule({ max: MAX_STATUS_CHARACTERS }).nullish().transform((text) => (text === '' ? null : text)),
+    statusText: textRule({ max: MAX_STATUS_CHARACTERS })
+      .nullish()
+      .transform((text) => (text === '' ? null : text)),
   })
   // Fields that were not given must not stand as undefined among the changes.
   .transform((change) => Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined)))

@@ -1,5 +1,5 @@
-import { builder } from '../graphql/builder.ts'
 import { REFUSALS } from '../graphql/base-types.ts'
+import { builder } from '../graphql/builder.ts'
 import { requireViewer } from '../graphql/context.ts'
 import { parseInput } from '../graphql/input.ts'
 import { MAX_NAME_CHARACTERS, updateProfileRule } from './input-rules.ts'
@@ -24,7 +24,10 @@ builder.node(UserType, {
   },
   fields: (t) => ({
     name: t.exposeString('name', { description: 'The name to show.' }),
-    avatarUrl: t.exposeString('avatarUrl', { nullable: true, description: 'Where a picture of them is, http or https.' }),
+    avatarUrl: t.exposeString('avatarUrl', {
+      nullable: true,
+      description: 'Where a picture of them is, http or https.',
+    }),
     statusText: t.exposeString('statusText', { nullable: true, description: 'What they say of themselves just now.' }),
     lastSeenAt: t.field({
       type: 'DateTime',
@@ -53,12 +56,10 @@ const UpdateProfileInput = builder.inputType('UpdateProfileInput', {
   }),
 })
 
-const UpdateProfileSuccess = builder
-  .objectRef<{ user: UserRecord }>('UpdateProfileSuccess')
-  .implement({
-    description: 'The profile was changed.',
-    fields: (t) => ({ user: t.expose('user', { type: UserType, description: 'The viewer, as changed.' }) }),
-  })
+const UpdateProfileSuccess = builder.objectRef<{ user: UserRecord }>('UpdateProfileSuccess').implement({
+  description: 'The profile was changed.',
+  fields: (t) => ({ user: t.expose('user', { type: UserType, description: 'The viewer, as changed.' }) }),
+})
 
 builder.mutationField('updateProfile', (t) =>
   t.field({

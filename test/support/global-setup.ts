@@ -1,14 +1,14 @@
 // Starts the servers that the tests share, once for a run, and stops them after it.
 
-import { existsSync } from 'node:fs'
 import type { TestProject } from 'vitest/node'
 import './provided.ts'
+import { startTestPostgres } from './postgres-server.ts'
 import { findRedisServer, startTestRedis, type TestRedis } from './redis-server.ts'
 
 export default async function setUp(project: TestProject): Promise<() => Promise<void>> {
   const redis = await startRedisIfThereIsOne()
   try {
-    const postgres = await startPostgresIfWritten()
+    const postgres = await startTestPostgres()
     project.provide('redisUrl', redis?.url ?? null)
     project.provide('postgresUrl', postgres.url)
     return async () => {
@@ -18,13 +18,6 @@ export default async function setUp(project: TestProject): Promise<() => Promise
     await redis?.stop()
     throw error
   }
-}
-
-async function startPostgresIfWritten(): Promise<{ url: string; stop(): Promise<void> }> {
-  const module = new URL('./postgres-server.ts', import.meta.url)
-  if (!existsSync(module)) return { url: '', stop: async () => {} }
-  const { startTestPostgres } = await import(module.href)
-  return startTestPostgres()
 }
 
 async function startRedisIfThereIsOne(): Promise<TestRedis | null> {

@@ -33,7 +33,13 @@ export async function createRoom(
     const existing = directKey && (await db.room.findUnique({ where: { directKey } }))
     if (existing) return existing
     try {
-      return await insertRoom({ db, publisher }, viewer, { ...room, slug: chooseSlug(room, attempt) }, others, directKey)
+      return await insertRoom(
+        { db, publisher },
+        viewer,
+        { ...room, slug: chooseSlug(room, attempt) },
+        others,
+        directKey,
+      )
     } catch (error) {
       if (!isUniqueViolation(error) || attempt >= 5) throw error
       // A direct room was opened by the other side meanwhile, or a made slug was taken: look again, or make another.

@@ -1,9 +1,9 @@
 import { join } from 'node:path'
-import type { DatabaseConfig } from '../config.ts'
-import { resolveDataDir } from './data-dir.ts'
-import { startEmbeddedPostgres } from './embedded-postgres.ts'
-import type { Logger } from './logger.ts'
-import { findPendingMigrations, migrate } from './migrate.ts'
+import type { DatabaseConfig } from './config.ts'
+import { resolveDataDir } from './platform/data-dir.ts'
+import { startEmbeddedPostgres } from './platform/embedded-postgres.ts'
+import type { Logger } from './platform/logger.ts'
+import { findPendingMigrations, migrate } from './platform/migrate.ts'
 
 export interface OpenDatabase {
   url: string

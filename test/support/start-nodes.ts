@@ -1,0 +1,118 @@
+// The service as the tests run it: one or more nodes of this process, each with its own server, on one fresh database.
+
+import { SignJWT } from 'jose'
+import { afterAll, beforeAll, describe, inject } from 'vitest'
+import { type App, startApp } from '../../src/app.ts'
+import { type Config, loadConfig } from '../../src/config.ts'
+import { createLogger } from '../../src/platform/logger.ts'
+import { createTestDatabase } from './postgres-server.ts'
+import { NO_REDIS } from './provided.ts'
+
+export const TEST_SECRET = 'a secret of the tests, long enough for HS256'
+
+export interface TestNodes {
+  /** GraphQL over HTTP of every node. */
+  readonly urls: readonly string[]
+  readonly apps: readonly App[]
+  readonly databaseUrl: string
+  readonly config: Config
+  /** One more node of the same cluster. */
+  addNode(): Promise<App>
+  stop(): Promise<void>
+}
+
+export interface TestNodesOptions {
+  nodes?: number
+  /** Null: bus and presence in memory, one node only. */
+  redisUrl?: string | null
+  /** Settings, as in the environment. */
+  settings?: Record<string, string>
+}
+
+/** Short times, so that tests need not wait: sweep 200 ms, presence grace 100 ms and coalescing 30 ms. */
+const QUICK_SETTINGS = {
+  SWEEP_INTERVAL_MS: '200',
+  PRESENCE_GRACE_MS: '100',
+  PRESENCE_COALESCE_MS: '30',
+  LOG_LEVEL: 'fatal',
+}
+
+export async function startNodes(options: TestNodesOptions = {}): Promise<TestNodes> {
+  const { nodes = 1, redisUrl = null, settings = {} } = options
+  const database = await createTestDatabase(inject('postgresUrl'))
+  // A database each; Redis is shared, where only sums over all rooms could meet: rooms and users have their own ids.
+  const parsed = loadConfig({
+    ...QUICK_SETTINGS,
+    PORT: '0',
+    HOST: '127.0.0.1',
+    JWT_SECRET: TEST_SECRET,
+    DATABASE_URL: database.url,
+    REDIS_URL: redisUrl ?? 'redis://unused.invalid',
+    DATABASE_POOL_SIZE: '5',
+    GRAPHIQL: 'true',
+    ...settings,
+  })
+  const config: Config = { ...parsed, redisUrl }
+  const apps: App[] = []
+  const addNode = async () => {
+    const app = await startApp({ config, logger: createLogger(config.logLevel) })
+    apps.push(app)
+    return app
+  }
+  const stop = async () => {
+    await Promise.allSettled(apps.map((app) => app.close()))
+    await database.drop()
+  }
+  try {
+    for (let i = 0; i < nodes; i++) await addNode()
+  } catch (error) {
+    await stop()
+    throw error
+  }
+  return {
+    get urls() {
+      return apps.map(({ url }) => `${url}/graphql`)
+    },
+    apps,
+    databaseUrl: database.url,
+    config,
+    addNode,
+    stop,
+  }
+}
+
+/** A token as a product's own backend would sign it. */
+export function signToken(subject: string, claims: Record<string, unknown> = {}, expires: string | Date = '1h') {
+  return new SignJWT({ name: subject, ...claims })
+    .setProtectedHeader({ alg: 'HS256' })
+    .setSubject(subject)
+    .setIssuedAt()
+    .setExpirationTime(expires)
+    .sign(Buffer.from(TEST_SECRET))
+}
+
+/** Runs the same stories on one node without Redis and on two nodes that share one. */
+export function describeTopologies(title: string, stories: (nodes: () => TestNodes) => void): void {
+  const redisUrl = inject('redisUrl')
+  describe(`${title}, on one node`, () => runOn({ nodes: 1, redisUrl: null }, stories))
+  describe.skipIf(redisUrl === null)(`${title}, on two nodes with Redis ${redisUrl ? '' : NO_REDIS}`, () =>
+    runOn({ nodes: 2, redisUrl }, stories),
+  )
+}
+
+function runOn(options: TestNodesOptions, stories: (nodes: () => TestNodes) => void): void {
+  stories(useNodes(options))
+}
+
+/** Nodes for all tests of the surrounding `describe`. */
+export function useNodes(options: TestNodesOptions = {}): () => TestNodes {
+  let started: TestNodes | null = null
+  beforeAll(async () => {
+    started = await startNodes(options)
+  })
+  afterAll(() => started?.stop())
+  return () => {
+    if (!started) throw new Error('the nodes have not been started')
+    return started
+  }
+}
