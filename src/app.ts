@@ -100,7 +100,7 @@ async function start({ config, logger, clock }: Required<AppOptions>, opened: As
     graphiql: config.http.graphiql ? { issueToken } : null,
     logger,
   })
-  const server = createHttpServer({
+  const { server, drain } = createHttpServer({
     endpoint,
     schemaText: printPublishedSchema(schema),
     isReady: services.serverInfo.isReady,
@@ -124,10 +124,7 @@ async function start({ config, logger, clock }: Required<AppOptions>, opened: As
   const url = await listen(server, config.http)
   // Last opened, first closed: sockets are told to come back before what serves them ends.
   opened.defer(async () => {
-    const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-    await sockets.close()
-    server.closeAllConnections()
-    await closed
+    await Promise.all([sockets.close(), drain()])
     await endpoint.dispose()
   })
   return { url, issueToken, failed: database.failed, close: () => opened.disposeAsync() }

@@ -24,10 +24,18 @@ type Route = (request: IncomingMessage, response: ServerResponse) => Promise<voi
 
 /** The slowest client gets this long to send a request. */
 const REQUEST_TIMEOUT_MS = 30_000
+/** How long requests that are being answered may take when the server stops. */
+const DRAIN_TIMEOUT_MS = 5_000
 const MAX_SIGN_IN_BYTES = 1_000
 
-/** Does not listen yet. */
-export function createHttpServer(options: HttpServerOptions): Server {
+export interface HttpServer {
+  /** Does not listen yet. */
+  readonly server: Server
+  /** Takes no new connections, cuts event streams (their clients come back), and waits a little for the rest. */
+  drain(): Promise<void>
+}
+
+export function createHttpServer(options: HttpServerOptions): HttpServer {
   const routes = createRoutes(options)
   const { endpoint, maxBodyBytes, logger } = options
   const findRoute = (method: string | undefined, path: string): Route =>
@@ -40,7 +48,10 @@ export function createHttpServer(options: HttpServerOptions): Server {
     limitChunkedBody(request, maxBodyBytes)
     await endpoint(request, response)
   }
-  return createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
+  const open = new Set<ServerResponse>()
+  const server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
+    open.add(response)
+    response.once('close', () => open.delete(response))
     const path = URL.parse(request.url ?? '', 'http://host')?.pathname ?? ''
     const answer = async () => {
       if (path === GRAPHQL_PATH) await answerGraphQL(request, response)
@@ -52,6 +63,21 @@ export function createHttpServer(options: HttpServerOptions): Server {
       else response.destroy()
     })
   })
+  return { server, drain: () => drain(server, open) }
+}
+
+async function drain(server: Server, open: ReadonlySet<ServerResponse>): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+  for (const response of open) if (isEventStream(response)) response.destroy()
+  server.closeIdleConnections()
+  const tooLate = setTimeout(() => server.closeAllConnections(), DRAIN_TIMEOUT_MS)
+  await closed
+  clearTimeout(tooLate)
+}
+
+/** Ended in order, a stream would count as complete, and its client would not come back. */
+function isEventStream(response: ServerResponse): boolean {
+  return String(response.getHeader('content-type') ?? '').startsWith('text/event-stream')
 }
 
 const nothingHere: Route = (_request, response) =>
