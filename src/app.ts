@@ -22,6 +22,7 @@ import { createMessageSource } from './messages/store.ts'
 import { openDatabase } from './open-database.ts'
 import { openRealtime } from './open-realtime.ts'
 import { type Clock, systemClock } from './platform/clock.ts'
+import { Closers } from './platform/closers.ts'
 import { createDb, type Db } from './platform/db.ts'
 import { newId } from './platform/ids.ts'
 import type { Logger } from './platform/logger.ts'
@@ -66,30 +67,30 @@ export interface AppOptions {
 
 /** Starts everything, or nothing: what was opened before a failure is closed again. */
 export async function startApp({ config, logger, clock = systemClock }: AppOptions): Promise<App> {
-  const opened = new AsyncDisposableStack()
+  const opened = new Closers()
   try {
     return await start({ config, logger, clock }, opened)
   } catch (error) {
-    await opened.disposeAsync()
+    await opened.close()
     throw error
   }
 }
 
-async function start({ config, logger, clock }: Required<AppOptions>, opened: AsyncDisposableStack): Promise<App> {
+async function start({ config, logger, clock }: Required<AppOptions>, opened: Closers): Promise<App> {
   const projectDir = fileURLToPath(new URL('..', import.meta.url))
   const description = await describeSelf(projectDir)
   const database = await openDatabase({ config: config.database, projectDir, logger })
-  opened.defer(() => database.close())
+  opened.add(() => database.close())
   const db = createDb({ url: database.url, poolSize: config.database.poolSize })
-  opened.defer(() => db.$disconnect())
+  opened.add(() => db.$disconnect())
   const realtime = await openRealtime({ redisUrl: config.redisUrl, nodeId: newId(), clock, logger })
-  opened.defer(() => realtime.close())
+  opened.add(() => realtime.close())
 
   const { services, authenticate, issueToken, authorized } = await createServices(
     { config, logger, clock, db, realtime, description, dataDir: database.dataDir },
     opened,
   )
-  opened.defer(startRetention({ db, clock, days: config.logRetentionDays, logger }))
+  opened.add(startRetention({ db, clock, days: config.logRetentionDays, logger }))
 
   const schema = buildSchema()
   const endpoint = createGraphQLEndpoint({
@@ -123,11 +124,11 @@ async function start({ config, logger, clock }: Required<AppOptions>, opened: As
   })
   const url = await listen(server, config.http)
   // Last opened, first closed: sockets are told to come back before what serves them ends.
-  opened.defer(async () => {
+  opened.add(async () => {
     await Promise.all([sockets.close(), drain()])
     await endpoint.dispose()
   })
-  return { url, issueToken, failed: database.failed, close: () => opened.disposeAsync() }
+  return { url, issueToken, failed: database.failed, close: () => opened.close() }
 }
 
 interface ServiceParts {
@@ -141,19 +142,19 @@ interface ServiceParts {
   dataDir: string | null
 }
 
-async function createServices(parts: ServiceParts, opened: AsyncDisposableStack) {
+async function createServices(parts: ServiceParts, opened: Closers) {
   const { config, logger, clock, db, realtime, description, dataDir } = parts
   const { bus, presenceStore } = realtime
   const log = createTopicLog(db, [createMessageSource(db), createRoomEventSource(db)])
   const publisher = createPublisher({ bus, log, logger })
   const hub = new Hub({ bus, log, logger, sweepIntervalMs: config.realtime.sweepIntervalMs })
-  opened.defer(() => hub.close())
+  opened.add(() => hub.close())
 
   const users = createUsers({ db, publisher })
   const rooms = createRooms({ db, publisher })
   const messages = createMessages({ db, publisher, rooms })
   const presence = createPresence({ store: presenceStore, bus, rooms, users, logger, ...config.presence })
-  opened.defer(() => presence.close())
+  opened.add(() => presence.close())
   const live = createLive({ hub, rooms, users, presence })
   const limits = {
     messageCharacters: config.limits.maxMessageCharacters,
