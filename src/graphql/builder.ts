@@ -5,7 +5,6 @@ import PrismaPlugin from '@pothos/plugin-prisma'
 import RelayPlugin from '@pothos/plugin-relay'
 import type PrismaTypes from '../generated/pothos-types.ts'
 import { getDatamodel } from '../generated/pothos-types.ts'
-import { GateError } from '../platform/errors.ts'
 import type { Context } from './context.ts'
 import { decodeGlobalId, encodeGlobalId } from './global-id.ts'
 
@@ -14,8 +13,10 @@ export const MAX_PAGE_SIZE = 100
 /** Page of a connection where none is asked for. */
 export const DEFAULT_PAGE_SIZE = 50
 
-/** What an operation may cost at most. A field costs 1; what stands in a list counts as often as the list is long. */
-export const COMPLEXITY_LIMITS = { complexity: 5_000, depth: 15, breadth: 300 } as const
+/** What a page costs: its fields, as often as it is long. For the `complexity` of a connection. */
+export function pageComplexity({ first, last }: { first?: number | null; last?: number | null }) {
+  return { field: 1, multiplier: Math.min(Math.max(first ?? last ?? DEFAULT_PAGE_SIZE, 1), MAX_PAGE_SIZE) }
+}
 
 // The schema is put together by import: graphql/schema.ts imports every feature's schema file.
 export const builder = new SchemaBuilder<{
@@ -59,6 +60,8 @@ export const builder = new SchemaBuilder<{
     nodeFieldOptions: { description: 'The object itself.', nullable: false },
     edgesFieldOptions: {
       description: 'The objects with their cursors.',
+      // The connection itself counts how long it is.
+      complexity: { field: 1, multiplier: 1 },
       nullable: { list: false, items: false },
     },
     pageInfoFieldOptions: { description: 'Where this page stands.' },
@@ -78,12 +81,8 @@ export const builder = new SchemaBuilder<{
   complexity: {
     defaultComplexity: 1,
     defaultListMultiplier: 10,
-    limit: COMPLEXITY_LIMITS,
-    complexityError: (kind, { complexity, depth, breadth, maxComplexity, maxDepth, maxBreadth }) =>
-      new GateError('QUERY_TOO_COMPLEX', `The operation exceeds the limit of ${kind.toLowerCase()}.`, {
-        cost: { complexity, depth, breadth },
-        limits: { complexity: maxComplexity, depth: maxDepth, breadth: maxBreadth },
-      }),
+    // Checked once per operation, before it runs (transport/operation-limits.ts), and not with every field or event.
+    disabled: true,
   },
 })
 

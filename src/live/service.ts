@@ -1,6 +1,7 @@
 import type { LogEvent, RoomEvent, UserEvent } from '../events/room-event.ts'
 import type { StreamMark } from '../events/stream-mark.ts'
 import { roomTopic, userTopic } from '../events/topics.ts'
+import type { Room } from '../generated/prisma/client.ts'
 import type { MessageRecord } from '../messages/message-record.ts'
 import { GateError } from '../platform/errors.ts'
 import type { Viewer } from '../platform/viewer.ts'
@@ -27,12 +28,19 @@ export interface LiveOptions {
 
 /** Opens streams: who may not have one is refused before it opens, with the same errors as elsewhere. */
 export function createLive({ hub, rooms, users, presence }: LiveOptions) {
-  async function openRoom(viewer: Viewer, connectionId: string, roomId: string, after: number | null) {
+  async function openRoom(
+    viewer: Viewer,
+    connectionId: string,
+    roomId: string,
+    after: number | null,
+    check: (room: Room) => void = () => {},
+  ) {
     // The head is read with the authorisation, before the feed opens: whatever commits afterwards is delivered.
     const room = await rooms.requireReadableRoom(viewer, roomId)
+    check(room)
     const cursor = await hub.open(roomTopic(roomId), { head: room.lastSeq, ...(after === null ? {} : { after }) })
     const leave = presence.enterRoom(roomId, { id: connectionId, userId: viewer.userId })
-    return { room, cursor, leave }
+    return { cursor, leave }
   }
 
   return {
@@ -49,14 +57,12 @@ export function createLive({ hub, rooms, users, presence }: LiveOptions) {
 
     /** The same, messages only. A resume point that the log no longer reaches is refused with RESYNC_REQUIRED. */
     async openMessages(viewer: Viewer, connectionId: string, roomId: string, after: number | null) {
-      const room = await rooms.requireReadableRoom(viewer, roomId)
-      if (after !== null && (after < room.logFloor || after > room.lastSeq)) {
-        const fromSeq = after > room.lastSeq ? room.lastSeq + 1 : room.logFloor + 1
-        throw new GateError('RESYNC_REQUIRED', 'The log does not reach back to `after`: read the history anew.', {
-          fromSeq,
-        })
-      }
-      const { cursor, leave } = await openRoom(viewer, connectionId, roomId, after)
+      const { cursor, leave } = await openRoom(viewer, connectionId, roomId, after, ({ logFloor, lastSeq }) => {
+        if (after === null || (after >= logFloor && after <= lastSeq)) return
+        const fromSeq = after > lastSeq ? lastSeq + 1 : logFloor + 1
+        const message = 'The log does not reach back to `after`: read the history anew.'
+        throw new GateError('RESYNC_REQUIRED', message, { fromSeq })
+      })
       return mapIterator<FeedItem<LogEvent>, MessageItem>(
         cursor,
         (item) => {

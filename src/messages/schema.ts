@@ -1,6 +1,6 @@
 import type { RoomEvent } from '../events/room-event.ts'
 import { REFUSALS } from '../graphql/base-types.ts'
-import { builder, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from '../graphql/builder.ts'
+import { builder, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, pageComplexity } from '../graphql/builder.ts'
 import { requireViewer } from '../graphql/context.ts'
 import { parseInput } from '../graphql/input.ts'
 import { RoomEventInterface, RoomFeedItemInterface } from '../rooms/event-schema.ts'
@@ -58,14 +58,10 @@ builder.node(MessageType, {
       ...roomIdField,
       resolve: ({ roomId }) => ({ type: 'Room', id: roomId }),
     }),
-    room: t.prismaField({
+    room: t.field({
       type: RoomType,
       description: 'The room.',
-      extensions: { viewerDependent: true },
-      resolve: async (query, { roomId }, _args, context) => {
-        const room = await context.rooms.findRoom(requireViewer(context), { id: roomId }, query)
-        return room ?? context.rooms.requireReadableRoom(requireViewer(context), roomId)
-      },
+      resolve: ({ roomId }, _args, { rooms }) => rooms.requireRoomOf(roomId),
     }),
   }),
 })
@@ -81,6 +77,7 @@ builder.objectRef<Extract<RoomEvent, { type: 'MessageSent' }>>('MessageSent').im
 builder.prismaObjectFields(RoomType, (t) => ({
   messages: t.connection({
     type: MessageType,
+    complexity: pageComplexity,
     description:
       `The history, always oldest to newest. Without \`first\` or \`after\`: the newest ${DEFAULT_PAGE_SIZE}. ` +
       `A page holds at most ${MAX_PAGE_SIZE}.`,

@@ -1,5 +1,5 @@
 import { REFUSALS } from '../graphql/base-types.ts'
-import { builder, MAX_PAGE_SIZE } from '../graphql/builder.ts'
+import { builder, MAX_PAGE_SIZE, pageComplexity } from '../graphql/builder.ts'
 import { requireViewer } from '../graphql/context.ts'
 import { parseInput } from '../graphql/input.ts'
 import { SendMessageSuccess } from '../messages/schema.ts'
@@ -146,6 +146,7 @@ builder.objectField(SendMessageSuccess, 'presentCount', (t) =>
 builder.queryField('activeRooms', (t) =>
   t.connection({
     type: RoomType,
+    complexity: pageComplexity,
     description:
       'Rooms that the viewer can read and somebody is in just now, liveliest first: most users present, then latest activity. Looks at the 1,000 liveliest rooms. Default page 50, at most 100.',
     resolve: (_root, args, context) => listActiveRooms(context, requireViewer(context), args),

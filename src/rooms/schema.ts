@@ -1,4 +1,4 @@
-import { builder } from '../graphql/builder.ts'
+import { builder, pageComplexity } from '../graphql/builder.ts'
 import { requireViewer } from '../graphql/context.ts'
 import { idOfType } from '../graphql/global-id.ts'
 import { parseInput } from '../graphql/input.ts'
@@ -71,6 +71,7 @@ export const RoomType = builder.prismaNode('Room', {
     memberCount: t.exposeInt('memberCount', { description: 'How many members the room has.' }),
     members: t.relatedConnection('memberships', {
       cursor: 'id',
+      complexity: pageComplexity,
       description: 'The members with their roles, in the order in which they joined. Default page 50, at most 100.',
       query: { orderBy: { id: 'asc' } },
       extensions: { viewerDependent: true },
@@ -108,6 +109,7 @@ builder.queryFields((t) => ({
   rooms: t.prismaConnection({
     type: RoomType,
     cursor: 'id',
+    complexity: pageComplexity,
     description:
       'The rooms that the viewer can read: public ones and their own, by name. Default page 50, at most 100.',
     args: {

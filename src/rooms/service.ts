@@ -74,6 +74,11 @@ export function createRooms({ db, publisher }: { db: Db; publisher: Publisher })
     /** The room, or NOT_FOUND where it is absent or not the viewer's. */
     requireReadableRoom,
 
+    /** The room of something that the viewer was shown already. Calls of one tick share one query. */
+    async requireRoomOf(roomId: string): Promise<Room> {
+      return (await db.room.findUnique({ where: { id: roomId } })) ?? refuseAbsent()
+    },
+
     /** Rooms that the viewer can read, by name. */
     listRooms: (
       viewer: Viewer,

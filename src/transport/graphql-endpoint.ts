@@ -1,7 +1,7 @@
 // The GraphQL endpoint, whatever carries it: one Yoga for HTTP, server-sent events and (through getEnveloped) WebSocket.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { type ExecutionResult, type GraphQLError, type GraphQLSchema, parse } from 'graphql'
+import type { ExecutionResult, GraphQLError, GraphQLSchema } from 'graphql'
 import { createYoga, type Plugin, type YogaInitialContext } from 'graphql-yoga'
 import type { Context } from '../graphql/context.ts'
 import { presentError } from '../graphql/errors.ts'
@@ -9,12 +9,10 @@ import { newId } from '../platform/ids.ts'
 import type { Logger } from '../platform/logger.ts'
 import type { Viewer } from '../platform/viewer.ts'
 import { createGraphiQL, type GraphiQLSettings } from './graphiql.ts'
+import { refuseCostly, useTokenLimit } from './operation-limits.ts'
 import { createSharedExecution, type SubscriptionArgs } from './shared-execution.ts'
 
 export const GRAPHQL_PATH = '/graphql'
-/** Longest document, in tokens: a thousand fields are far more than any client asks for. */
-const MAX_TOKENS = 4_000
-/** What else of a document could take the server's time: errors of validation are few enough to be read. */
 const REQUEST_ID = /^[\w.:-]{1,100}$/
 
 /** Origins whose pages may call this server: any, any on this very machine, or those listed. */
@@ -66,14 +64,28 @@ export function createGraphQLEndpoint({ schema, services, authenticate, logger, 
     ...createGraphiQL(options.graphiql),
     // What the plugin below has not met: errors while a request is read or its viewer found.
     maskedErrors: { maskError: (error) => present(error, newId()) },
-    plugins: [useTokenLimit(), useSharedSubscriptions(schema), usePresentedErrors(present), useRequestId()],
+    plugins: [
+      useTokenLimit(),
+      useCostLimit(schema, present),
+      useSharedSubscriptions(schema),
+      usePresentedErrors(present),
+      useRequestId(),
+    ],
   })
 }
 
-function useTokenLimit(): Plugin {
+function useCostLimit(
+  schema: GraphQLSchema,
+  present: (error: unknown, requestId: string) => GraphQLError,
+): Plugin<Context> {
   return {
-    onParse({ setParseFn }) {
-      setParseFn((source, parseOptions) => parse(source, { ...parseOptions, maxTokens: MAX_TOKENS }))
+    onExecute({ args, setResultAndStopExecution }) {
+      const refusal = refuseCostly(schema, args)
+      if (refusal) setResultAndStopExecution({ errors: [present(refusal, args.contextValue.requestId)] })
+    },
+    onSubscribe({ args, setResultAndStopExecution }) {
+      const refusal = refuseCostly(schema, args)
+      if (refusal) setResultAndStopExecution({ errors: [present(refusal, args.contextValue.requestId)] })
     },
   }
 }

@@ -1,8 +1,8 @@
-// The operations of a small chat client.
+// The operations of a small chat client. Fragments have no name here: operations find them by theirs, in GraphQL.
 
 import { graphql } from '../../generated/gql.ts'
 
-export const UserParts = graphql(`
+graphql(`
   fragment UserParts on User {
     id
     name
@@ -11,7 +11,7 @@ export const UserParts = graphql(`
   }
 `)
 
-export const MessageParts = graphql(`
+graphql(`
   fragment MessageParts on Message {
     id
     seq
@@ -28,7 +28,7 @@ export const MessageParts = graphql(`
   }
 `)
 
-export const RoomParts = graphql(`
+graphql(`
   fragment RoomParts on Room {
     id
     kind
@@ -40,7 +40,7 @@ export const RoomParts = graphql(`
   }
 `)
 
-export const Refusal = graphql(`
+graphql(`
   fragment Refusal on Error {
     code
     message
@@ -54,7 +54,7 @@ export const Refusal = graphql(`
   }
 `)
 
-export const FeedItemParts = graphql(`
+graphql(`
   fragment FeedItemParts on RoomFeedItem {
     __typename
     seq

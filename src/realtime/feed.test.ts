@@ -1,0 +1,185 @@
+// The invariant: the head only grows, by entries in order, each once, whatever the bus loses, repeats and reorders;
+// what is kept in memory is bounded, by number and by the budget that all feeds of the node share.
+
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { ArrayLog } from '../../test/support/array-log.ts'
+import { eventually } from '../../test/support/eventually.ts'
+import { createLogger } from '../platform/logger.ts'
+import { Feed } from './feed.ts'
+import { MemoryBudget } from './memory-budget.ts'
+
+const TOPIC = 'room'
+const RING = 256
+const RING_WHEN_SPENT = 8
+const EARLY = 256
+const BYTES = 100
+const MIB = 1024 * 1024
+const logger = createLogger('fatal')
+
+function open({ log = new ArrayLog(), budget = new MemoryBudget(MIB), head = 0 } = {}) {
+  return { log, budget, feed: new Feed({ topic: TOPIC, head, log, budget, logger }) }
+}
+
+function appended(log: ArrayLog, count: number): string[] {
+  return Array.from({ length: count }, () => log.append(TOPIC))
+}
+
+/** The entries in memory, from the head down; throws where one is not in its place. */
+function recents(feed: Feed<string>): number {
+  let kept = 0
+  for (let entry = feed.recent(feed.head); entry; entry = feed.recent(feed.head - kept)) {
+    expect(entry).toEqual({ seq: feed.head - kept, event: `${TOPIC} ${feed.head - kept}`, bytes: BYTES })
+    kept++
+  }
+  expect(feed.recent(feed.head + 1)).toBeUndefined()
+  return kept
+}
+
+/** Calls `look` at every growth of the head. */
+function watch(feed: Feed<string>, look: () => void): void {
+  const again = () => {
+    look()
+    if (!feed.closed) feed.onGrowth(again)
+  }
+  feed.onGrowth(again)
+}
+
+const arrivals = fc.record({
+  count: fc.integer({ min: 1, max: 400 }),
+  // Which entry arrives next: far enough to be early, late, lost or repeated.
+  order: fc.array(fc.integer({ min: 1, max: 400 }), { maxLength: 300 }),
+  startAt: fc.nat({ max: 20 }),
+  failures: fc.oneof({ weight: 5, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: fc.constant(1) }),
+})
+
+describe('a feed', () => {
+  it('puts what arrives in order and reads what is missing, whatever arrives and in whatever order', async () => {
+    const run = async ({ count, order, startAt, failures }: typeof arrivals extends fc.Arbitrary<infer T> ? T : never) => {
+      const log = new ArrayLog()
+      appended(log, count)
+      const { feed, budget } = open({ log, head: Math.min(startAt, count) })
+      let seen = feed.head
+      watch(feed, () => {
+        expect(feed.head).toBeGreaterThanOrEqual(seen)
+        seen = feed.head
+        expect(recents(feed)).toBeLessThanOrEqual(RING)
+      })
+      log.fail(TOPIC, failures)
+      for (const seq of order) if (seq <= count) feed.receive(log.message(TOPIC, seq))
+      feed.noteHead(count)
+      await eventually(() => expect(feed.head).toBe(count))
+      const kept = recents(feed)
+      expect(kept).toBe(Math.min(count - Math.min(startAt, count), RING))
+      expect(budget.usedBytes).toBe(kept * BYTES)
+      feed.close()
+      expect(budget.usedBytes).toBe(0)
+      expect(log.misuses).toEqual([])
+    }
+    // Many at once: most of the time goes to waiting for a late message that never comes.
+    await fc.assert(
+      fc.asyncProperty(fc.array(arrivals, { minLength: 1, maxLength: 40 }), async (all) => {
+        await Promise.all(all.map(run))
+      }),
+      { numRuns: 15 },
+    )
+  })
+
+  it('puts a mere reordering right without reading the log', async () => {
+    const { log, feed } = open()
+    const messages = appended(log, 50)
+    for (const message of messages.toReversed()) feed.receive(message)
+    expect(feed.head).toBe(50)
+    expect(recents(feed)).toBe(50)
+    expect(log.reads).toEqual([])
+  })
+
+  it('keeps a bounded number of entries that came before their turn', async () => {
+    const { log, feed } = open()
+    const [first = '', ...others] = appended(log, 2_000)
+    for (const message of others) feed.receive(message)
+    feed.receive(first)
+    expect(feed.head).toBe(1 + EARLY)
+    await eventually(() => expect(feed.head).toBe(2_000))
+    expect(recents(feed)).toBe(RING)
+  })
+
+  it('keeps only a few entries once the budget of the node is spent, and gives back what it took', () => {
+    const budget = new MemoryBudget(50 * BYTES)
+    const log = new ArrayLog()
+    const messages = appended(log, 300)
+    const feeds = [1, 2, 3].map(() => open({ log, budget }).feed)
+    for (const message of messages) for (const feed of feeds) feed.receive(message)
+    for (const feed of feeds) expect(feed.head).toBe(300)
+    expect(feeds.every((feed) => recents(feed) <= 50 + 1)).toBe(true)
+    expect(budget.usedBytes).toBeLessThanOrEqual((50 + feeds.length * RING_WHEN_SPENT) * BYTES)
+    for (const feed of feeds) feed.close()
+    expect(budget.usedBytes).toBe(0)
+  })
+
+  it('lets readers of the same range share one read', async () => {
+    const { log, feed } = open({ head: 80 })
+    appended(log, 80)
+    const { signal } = new AbortController()
+    const pages = await Promise.all([0, 0, 3, 20, 79].map((after) => feed.read(after, signal)))
+    expect(pages.map((page) => [page[0]?.seq, page.at(-1)?.seq])).toEqual([
+      [1, 80],
+      [1, 80],
+      [4, 80],
+      [21, 80],
+      [80, 80],
+    ])
+    expect(log.reads).toEqual([`${TOPIC} 0..80`])
+  })
+
+  it('jumps over what retention removed in one more read, however much it is', async () => {
+    const { log, feed } = open({ head: 5_000 })
+    appended(log, 5_000)
+    log.cut(TOPIC, 4_321)
+    const page = await feed.read(7, new AbortController().signal)
+    expect(page[0]?.seq).toBe(4_322)
+    expect(log.reads).toHaveLength(2)
+  })
+
+  it('goes on where retention overtook it', async () => {
+    const { log, feed, budget } = open()
+    const messages = appended(log, 30)
+    for (const message of messages.slice(0, 5)) feed.receive(message)
+    log.cut(TOPIC, 25)
+    feed.noteHead(30)
+    await eventually(() => expect(feed.head).toBe(30))
+    expect(recents(feed)).toBe(5)
+    log.cut(TOPIC, 31)
+    log.append(TOPIC)
+    log.cut(TOPIC, 31)
+    feed.noteHead(31)
+    await eventually(() => expect(feed.head).toBe(31))
+    expect(recents(feed)).toBe(0)
+    expect(budget.usedBytes).toBe(0)
+  })
+
+  it('survives messages that are none', async () => {
+    const { log, feed } = open()
+    const [first = ''] = appended(log, 1)
+    for (const message of ['', '{', 'null']) feed.receive(message)
+    feed.receive(first)
+    expect(feed.head).toBe(1)
+  })
+
+  it('wakes its readers when it closes, ends their reads, and takes nothing more', async () => {
+    const { log, feed } = open({ head: 10 })
+    const messages = appended(log, 11)
+    log.fail(TOPIC, 100)
+    const reading = feed.read(0, new AbortController().signal)
+    let woken = 0
+    feed.onGrowth(() => woken++)
+    const forget = feed.onGrowth(() => woken++)
+    forget()
+    feed.close()
+    expect(woken).toBe(1)
+    await expect(reading).rejects.toThrow()
+    feed.receive(messages[10] ?? '')
+    feed.noteHead(11)
+    expect(feed.head).toBe(10)
+  })
+})
