@@ -118,11 +118,6 @@ export function loadDatabaseUrl(env: NodeJS.ProcessEnv = process.env): string {
   return url
 }
 
-/** Whether `npm start` runs this process, so that npm is the parent that should not be outlived. */
-export function isStartedByNpm(env: NodeJS.ProcessEnv = process.env): boolean {
-  return env.npm_lifecycle_event === 'start'
-}
-
 /** Half a production (one of the two URLs) is production: falling back to an empty embedded database would hide it. */
 function chooseMode(env: NodeJS.ProcessEnv): { mode: Mode; reason: string } {
   if (textOf(env, SETTINGS.nodeEnv) === 'production') {

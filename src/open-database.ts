@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import type { DatabaseConfig } from './config.ts'
 import { resolveDataDir } from './platform/data-dir.ts'
+import { describeDatabase, isAbsentDatabase, reasonOf } from './platform/database-error.ts'
 import { startEmbeddedPostgres } from './platform/embedded-postgres.ts'
 import type { Logger } from './platform/logger.ts'
 import { findPendingMigrations, migrate } from './platform/migrate.ts'
@@ -26,7 +27,11 @@ export async function openDatabase({
 }): Promise<OpenDatabase> {
   const migrations = join(projectDir, 'prisma', 'migrations')
   if (config.kind === 'postgres') {
-    const pending = await findPendingMigrations(config.url, migrations)
+    const pending = await findPendingMigrations(config.url, migrations).catch((error: unknown) => {
+      const advice = isAbsentDatabase(error) ? ': "npm run migrate" creates it' : ''
+      const message = `The ${describeDatabase(config.url)} cannot be used: ${reasonOf(error)}${advice}`
+      throw new Error(message, { cause: error })
+    })
     if (pending.length > 0) {
       throw new Error(`The database lacks ${pending.length} migration(s): run "npm run migrate" first`)
     }

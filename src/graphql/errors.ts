@@ -22,7 +22,7 @@ export function presentError(
     })
   if (cause instanceof GateError) {
     const { code, retryable, details } = cause
-    return present(cause.message, { code, retryable, ...details, ...httpStatus(code) })
+    return present(cause.message, { code, retryable, ...details })
   }
   if (cause instanceof ValidationError) return present(cause.message, { code: cause.code, issues: cause.issues })
   if (cause instanceof RefusedError) return present(cause.message, { code: cause.code, retryable: false })
@@ -42,24 +42,13 @@ export function presentError(
 
 /** Errors of the request itself (syntax, validation, variables) come from GraphQL without our codes. */
 function withCode(error: GraphQLError): GraphQLError {
-  if (typeof error.extensions.code === 'string') return error
   const { nodes, source, positions, path, message } = error
-  return new GraphQLError(message, {
-    nodes,
-    source,
-    positions,
-    path,
-    extensions: { ...error.extensions, code: 'BAD_USER_INPUT', retryable: false },
-  })
+  const extensions = { code: 'BAD_USER_INPUT', retryable: false, ...error.extensions }
+  return new GraphQLError(message, { nodes, source, positions, path, extensions })
 }
 
 function innermostCause(error: GraphQLError): unknown {
   let cause: unknown = error
   while (cause instanceof GraphQLError && cause.originalError) cause = cause.originalError
   return cause
-}
-
-/** Yoga reads `extensions.http`, and leaves it out of the answer. */
-function httpStatus(code: string): object {
-  return code === 'UNAUTHENTICATED' || code === 'TOKEN_EXPIRED' ? { http: { status: 401 } } : {}
 }

@@ -2,6 +2,7 @@ import type { Publisher } from '../events/publisher.ts'
 import { type Db, isDataError } from '../platform/db.ts'
 import { RefusedError, ValidationError } from '../platform/errors.ts'
 import { newId } from '../platform/ids.ts'
+import type { PageRange } from '../platform/page-range.ts'
 import type { Viewer } from '../platform/viewer.ts'
 import type { Rooms } from '../rooms/service.ts'
 import type { MessageRecord } from './message-record.ts'
@@ -13,14 +14,6 @@ export interface MessagePage {
   messages: MessageRecord[]
   hasPreviousPage: boolean
   hasNextPage: boolean
-}
-
-/** Bounds of a page, as seqs, exclusive; and which end of the range it is taken from. */
-export interface PageRange {
-  after: number | null
-  before: number | null
-  limit: number
-  from: 'start' | 'end'
 }
 
 const LAST_SEQ = 2_147_483_647
@@ -57,17 +50,17 @@ export function createMessages({ db, publisher, rooms }: { db: Db; publisher: Pu
     },
 
     /** A page of the history of a room that the caller has shown the viewer may read. */
-    async listMessages(roomId: string, { after, before, limit, from }: PageRange): Promise<MessagePage> {
+    async listMessages(roomId: string, { after, before, limit, from }: PageRange<number>): Promise<MessagePage> {
       const range = { after: after ?? 0, before: before ?? LAST_SEQ }
       // One more than asked tells whether the page has a neighbour on its open side.
       const found = await readMessages(db, roomId, { ...range, limit: limit + 1, from })
       const more = found.length > limit
-      const messages = from === 'start' ? found.slice(0, limit) : found.slice(-limit)
+      const messages = from === 'start' ? found.slice(0, limit) : found.slice(Math.max(0, found.length - limit))
       const [first, last] = [messages[0]?.seq ?? range.before, messages.at(-1)?.seq ?? range.after]
       return {
         messages,
-        hasPreviousPage: from === 'end' ? more : after !== null && (await hasMessage(db, roomId, 0, first)),
-        hasNextPage: from === 'start' ? more : before !== null && (await hasMessage(db, roomId, last, LAST_SEQ)),
+        hasPreviousPage: (from === 'end' && more) || (after !== null && (await hasMessage(db, roomId, 0, first))),
+        hasNextPage: (from === 'start' && more) || (before !== null && (await hasMessage(db, roomId, last, LAST_SEQ))),
       }
     },
 

@@ -97,12 +97,24 @@ export class FeedCursor<E> implements AsyncIterableIterator<FeedItem<E>> {
     this.#removedUpTo = seq
   }
 
-  async #readPage(): Promise<void> {
+  /** Ends when a page is there, or at once when the reader leaves: the log may take its time. */
+  #readPage(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#wake = resolve
+      this.#fillPage().then(resolve, reject)
+    })
+  }
+
+  async #fillPage(): Promise<void> {
+    // As it is before the read: what arrives meanwhile is not among what an empty answer says is gone.
+    const head = this.#feed.head
     try {
-      this.#page = await this.#feed.read(this.#removedUpTo, this.#ended.signal)
+      const page = await this.#feed.read(this.#removedUpTo, this.#ended.signal)
+      if (this.#ended.signal.aborted) return
+      this.#page = page
       this.#pageIndex = 0
-      const first = this.#page[0]
-      this.#removedUpTo = first ? first.seq - 1 : this.#feed.head
+      const first = page[0]
+      this.#removedUpTo = first ? first.seq - 1 : head
     } catch (error) {
       if (!this.#ended.signal.aborted && !this.#feed.closed) throw error
     }

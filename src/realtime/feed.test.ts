@@ -55,7 +55,12 @@ const arrivals = fc.record({
 
 describe('a feed', () => {
   it('puts what arrives in order and reads what is missing, whatever arrives and in whatever order', async () => {
-    const run = async ({ count, order, startAt, failures }: typeof arrivals extends fc.Arbitrary<infer T> ? T : never) => {
+    const run = async ({
+      count,
+      order,
+      startAt,
+      failures,
+    }: typeof arrivals extends fc.Arbitrary<infer T> ? T : never) => {
       const log = new ArrayLog()
       appended(log, count)
       const { feed, budget } = open({ log, head: Math.min(startAt, count) })

@@ -3,11 +3,11 @@ import { appendRoomEvents } from '../events/room-log.ts'
 import { appendUserEvent } from '../events/user-log.ts'
 import type { Room, RoomKind } from '../generated/prisma/client.ts'
 import { type Db, isUniqueViolation } from '../platform/db.ts'
-import { RefusedError } from '../platform/errors.ts'
+import { RefusedError, ValidationError } from '../platform/errors.ts'
 import { newId } from '../platform/ids.ts'
 import type { Viewer } from '../platform/viewer.ts'
 import type { RoomEventDraft } from './room-event-bodies.ts'
-import { foldForSearch, slugFrom } from './search-text.ts'
+import { foldForSearch, MAX_SLUG_LENGTH, slugFrom } from './search-text.ts'
 import { insertMembership } from './store.ts'
 
 export interface NewRoom {
@@ -24,10 +24,7 @@ export async function createRoom(
   viewer: Viewer,
   room: NewRoom & { kind: RoomKind },
 ): Promise<Room> {
-  const others = [...new Set(room.memberIds)].filter((id) => id !== viewer.userId)
-  const known = await db.user.count({ where: { id: { in: others } } })
-  if (known !== others.length) throw new RefusedError('NOT_FOUND', 'One of the members does not exist.')
-
+  const others = await requireOthers(db, viewer, room)
   const directKey = room.kind === 'DIRECT' ? [viewer.userId, ...others].sort().join(' ') : null
   for (let attempt = 1; ; attempt++) {
     const existing = directKey && (await db.room.findUnique({ where: { directKey } }))
@@ -48,12 +45,28 @@ export async function createRoom(
   }
 }
 
+/** The users to put in beside the viewer, once each. */
+async function requireOthers(
+  db: Db,
+  { userId }: Viewer,
+  { kind, memberIds }: { kind: RoomKind; memberIds: readonly string[] },
+): Promise<string[]> {
+  const others = [...new Set(memberIds)].filter((id) => id !== userId)
+  if (kind === 'DIRECT' && others.length === 0) {
+    throw new ValidationError([{ path: 'input.memberIds', message: 'needs at least one other user', limit: 1 }])
+  }
+  const known = await db.user.count({ where: { id: { in: others } } })
+  if (known !== others.length) throw new RefusedError('NOT_FOUND', 'One of the members does not exist.')
+  return others
+}
+
 function chooseSlug({ kind, slug, name }: NewRoom & { kind: RoomKind }, attempt: number): string | null {
   if (kind !== 'PUBLIC') return null
   if (slug !== null) return slug
   const made = slugFrom(name)
   if (made && attempt === 1) return made
-  return [made, newId().slice(-6)].filter(Boolean).join('-')
+  const suffix = newId().slice(-6)
+  return [slugFrom(name, MAX_SLUG_LENGTH - suffix.length - 1), suffix].filter(Boolean).join('-')
 }
 
 async function insertRoom(

@@ -1,13 +1,13 @@
 import { z } from 'zod'
 import { globalIdOf } from '../graphql/global-id.ts'
 import { textRule } from '../graphql/input.ts'
+import { MAX_SLUG_LENGTH } from './search-text.ts'
 
 export const MAX_ROOM_NAME_CHARACTERS = 80
 export const MAX_TOPIC_CHARACTERS = 500
 export const MAX_SEARCH_CHARACTERS = 100
 export const MAX_INITIAL_MEMBERS = 50
 export const MAX_DIRECT_OTHERS = 9
-const MAX_SLUG_LENGTH = 50
 
 const name = textRule({ min: 1, max: MAX_ROOM_NAME_CHARACTERS })
 const topic = textRule({ max: MAX_TOPIC_CHARACTERS })

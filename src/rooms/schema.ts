@@ -1,3 +1,4 @@
+import { queryFromInfo } from '@pothos/plugin-prisma'
 import { builder, pageComplexity } from '../graphql/builder.ts'
 import { requireViewer } from '../graphql/context.ts'
 import { idOfType } from '../graphql/global-id.ts'
@@ -6,6 +7,7 @@ import { GateError } from '../platform/errors.ts'
 import { UserType } from '../users/schema.ts'
 import { userRecordSelect } from '../users/user-record.ts'
 import { MAX_SEARCH_CHARACTERS, searchRule } from './input-rules.ts'
+import { resolveMembers, resolveRooms } from './pages.ts'
 import type { Rooms } from './service.ts'
 import { readableBy } from './visibility.ts'
 
@@ -51,6 +53,8 @@ export const MembershipType = builder.prismaObject('Membership', {
 export const RoomType = builder.prismaNode('Room', {
   description: 'A place to talk. Its log holds everything that lasts, in one order: events 1, 2, 3 … without a gap.',
   id: { field: 'id' },
+  // An id of nothing gives null, not an error.
+  nullable: true,
   // By node(id) as by every other way: private and direct rooms exist only for their members.
   findUnique: (id, context) => ({ id, AND: [readableBy(requireViewer(context).userId)] }),
   fields: (t) => ({
@@ -69,12 +73,13 @@ export const RoomType = builder.prismaNode('Room', {
     }),
     lastActivityAt: t.expose('lastActivityAt', { type: 'DateTime', description: 'When the newest event happened.' }),
     memberCount: t.exposeInt('memberCount', { description: 'How many members the room has.' }),
-    members: t.relatedConnection('memberships', {
-      cursor: 'id',
+    members: t.connection({
+      type: MembershipType,
       complexity: pageComplexity,
       description: 'The members with their roles, in the order in which they joined. Default page 50, at most 100.',
-      query: { orderBy: { id: 'asc' } },
       extensions: { viewerDependent: true },
+      resolve: (room, args, context, info) =>
+        resolveMembers(context.rooms, room.id, args, queryFromInfo({ context, info, path: ['edges', 'node'] })),
     }),
     viewerMembership: t.field({
       type: MembershipType,
@@ -106,9 +111,8 @@ builder.queryFields((t) => ({
       return context.rooms.findRoom(viewer, { id: roomId }, query)
     },
   }),
-  rooms: t.prismaConnection({
+  rooms: t.connection({
     type: RoomType,
-    cursor: 'id',
     complexity: pageComplexity,
     description:
       'The rooms that the viewer can read: public ones and their own, by name. Default page 50, at most 100.',
@@ -118,10 +122,10 @@ builder.queryFields((t) => ({
       }),
       joined: t.arg.boolean({ defaultValue: false, description: 'Only rooms that the viewer is a member of.' }),
     },
-    resolve: (query, _root, { search, joined }, context) => {
+    resolve: (_root, { search, joined, ...args }, context) => {
       const viewer = requireViewer(context)
       const text = search == null ? null : parseInput(searchRule, search, 'search')
-      return context.rooms.listRooms(viewer, { ...query, search: text, joined: joined ?? false })
+      return resolveRooms(context.rooms, viewer, { search: text, joined: joined ?? false }, args)
     },
   }),
 }))

@@ -4,6 +4,7 @@ import { appendUserEvent } from '../events/user-log.ts'
 import type { Membership, Prisma, Room, RoomKind } from '../generated/prisma/client.ts'
 import { type Db, isUniqueViolation, type Tx } from '../platform/db.ts'
 import { RefusedError } from '../platform/errors.ts'
+import type { PageRange } from '../platform/page-range.ts'
 import type { Viewer } from '../platform/viewer.ts'
 import { createRoom, type NewRoom } from './creation-service.ts'
 import { refuseAbsent, refuseArchived, refuseDirect, refuseUnlessModerator, refuseUnlessReadable } from './policy.ts'
@@ -17,6 +18,10 @@ import {
   findReadableRoom,
   insertMembership,
   lockRoom,
+  type MembershipInclude,
+  type RoomPlace,
+  readMembers,
+  readRooms,
 } from './store.ts'
 import { memberOf, readableBy } from './visibility.ts'
 
@@ -79,21 +84,20 @@ export function createRooms({ db, publisher }: { db: Db; publisher: Publisher })
       return (await db.room.findUnique({ where: { id: roomId } })) ?? refuseAbsent()
     },
 
-    /** Rooms that the viewer can read, by name. */
+    /** Rooms that the viewer can read, by name; one more than the limit where there is one. */
     listRooms: (
-      viewer: Viewer,
-      { search, joined, ...args }: Prisma.RoomFindManyArgs & { search: string | null; joined: boolean },
-    ): Promise<Room[]> =>
-      db.room.findMany({
-        ...args,
-        where: {
-          AND: [
-            joined ? memberOf(viewer.userId) : readableBy(viewer.userId),
-            search ? { searchText: { contains: escapeLike(foldForSearch(search)) } } : {},
-          ],
-        },
-        orderBy: [{ name: 'asc' }, { id: 'asc' }],
-      }),
+      { userId }: Viewer,
+      { search, joined }: { search: string | null; joined: boolean },
+      range: PageRange<RoomPlace>,
+    ): Promise<Room[]> => {
+      const visible = joined ? memberOf(userId) : readableBy(userId)
+      const found = search ? { searchText: { contains: escapeLike(foldForSearch(search)) } } : {}
+      return readRooms(db, { AND: [visible, found] }, { ...range, limit: range.limit + 1 })
+    },
+
+    /** Members of a room that the caller has shown the viewer may read; one more than the limit where there is one. */
+    listMembers: (roomId: string, range: PageRange<string>, include: MembershipInclude): Promise<Membership[]> =>
+      readMembers(db, roomId, { ...range, limit: range.limit + 1 }, include),
 
     /** Those of the given rooms that the viewer can read, in no order. At most 1,000. */
     listRoomsByIds: (viewer: Viewer, ids: readonly string[]): Promise<Room[]> =>
@@ -105,8 +109,8 @@ export function createRooms({ db, publisher }: { db: Db; publisher: Publisher })
     createRoom: (viewer: Viewer, room: NewRoom & { kind: RoomKind }): Promise<Room> =>
       createRoom({ db, publisher }, viewer, room),
 
-    updateRoom: (viewer: Viewer, roomId: string, change: RoomChange): Promise<Room> =>
-      changeRoom(viewer, roomId, async ({ tx, room, membership }) => {
+    updateRoom: async (viewer: Viewer, roomId: string, change: RoomChange): Promise<Room> => {
+      await changeRoom(viewer, roomId, async ({ tx, room, membership }) => {
         refuseDirect(room)
         refuseUnlessModerator(membership)
         refuseArchived(room)
@@ -116,25 +120,31 @@ export function createRooms({ db, publisher }: { db: Db; publisher: Publisher })
         const name = change.name ?? room.name
         const topic = change.topic === undefined ? room.topic : change.topic
         const slug = change.slug ?? room.slug
-        if (name === room.name && topic === room.topic && slug === room.slug) return { result: room }
+        if (name === room.name && topic === room.topic && slug === room.slug) return { result: undefined }
         const searchText = foldForSearch(`${name} ${topic ?? ''}`)
-        const result = await tx.room.update({ where: { id: roomId }, data: { name, topic, slug, searchText } })
-        return { result, events: [{ type: 'RoomUpdated', actorId: viewer.userId, payload: { name, slug, topic } }] }
+        await tx.room.update({ where: { id: roomId }, data: { name, topic, slug, searchText } })
+        const events = [{ type: 'RoomUpdated', actorId: viewer.userId, payload: { name, slug, topic } } as const]
+        return { result: undefined, events }
       }).catch((error) => {
         throw isUniqueViolation(error)
           ? new RefusedError('SLUG_TAKEN', `Another room has the slug ${change.slug}.`)
           : error
-      }),
+      })
+      // Read anew: the event has moved the log's head and the last activity too.
+      return requireReadableRoom(viewer, roomId)
+    },
 
     /** Ends writing in a room, for ever; reading goes on. Archiving an archived room changes nothing. */
-    archiveRoom: (viewer: Viewer, roomId: string): Promise<Room> =>
-      changeRoom(viewer, roomId, async ({ tx, room, membership }) => {
+    archiveRoom: async (viewer: Viewer, roomId: string): Promise<Room> => {
+      await changeRoom(viewer, roomId, async ({ tx, room, membership }) => {
         refuseDirect(room)
         refuseUnlessModerator(membership)
-        if (room.archivedAt) return { result: room }
-        const result = await tx.room.update({ where: { id: roomId }, data: { archivedAt: new Date() } })
-        return { result, events: [{ type: 'RoomArchived', actorId: viewer.userId, payload: {} }] }
-      }),
+        if (room.archivedAt) return { result: undefined }
+        await tx.room.update({ where: { id: roomId }, data: { archivedAt: new Date() } })
+        return { result: undefined, events: [{ type: 'RoomArchived', actorId: viewer.userId, payload: {} }] }
+      })
+      return requireReadableRoom(viewer, roomId)
+    },
 
     /** Makes the viewer a member of a public room. Joining again changes nothing. */
     joinRoom: (viewer: Viewer, roomId: string): Promise<Membership> =>

@@ -1,6 +1,7 @@
 import type { Membership, Prisma, Room } from '../generated/prisma/client.ts'
 import type { Db, Tx } from '../platform/db.ts'
 import { newId } from '../platform/ids.ts'
+import type { PageRange } from '../platform/page-range.ts'
 import { readableBy } from './visibility.ts'
 
 /** The room as it is under its row lock, which the transaction then holds to its end; null if there is none. */
@@ -22,6 +23,53 @@ export function findReadableRoom(
   args: Prisma.RoomDefaultArgs = {},
 ): Promise<Room | null> {
   return db.room.findFirst({ ...args, where: { AND: [where, readableBy(userId)] } })
+}
+
+/** What the list of rooms is ordered by. */
+export interface RoomPlace {
+  name: string
+  id: string
+}
+
+/** Rooms by name, in that order whatever end they are taken from. */
+export async function readRooms(
+  db: Db,
+  where: Prisma.RoomWhereInput,
+  { after, before, limit, from }: PageRange<RoomPlace>,
+): Promise<Room[]> {
+  const order = from === 'start' ? 'asc' : 'desc'
+  const bounds = [after ? placedBeyond(after, 'gt') : {}, before ? placedBeyond(before, 'lt') : {}]
+  const rooms = await db.room.findMany({
+    where: { AND: [where, ...bounds] },
+    orderBy: [{ name: order }, { id: order }],
+    take: limit,
+  })
+  return from === 'start' ? rooms : rooms.reverse()
+}
+
+function placedBeyond({ name, id }: RoomPlace, side: 'gt' | 'lt'): Prisma.RoomWhereInput {
+  const upTo = side === 'gt' ? 'gte' : 'lte'
+  // The first condition says nothing new, but lets the index start at the name.
+  return { AND: [{ name: { [upTo]: name } }, { OR: [{ name: { [side]: name } }, { name, id: { [side]: id } }] }] }
+}
+
+/** What to read beside a membership. */
+export type MembershipInclude = Pick<Prisma.MembershipFindManyArgs, 'include' | 'select'>
+
+/** Members of a room by the ids of their memberships, which is the order in which they joined. */
+export async function readMembers(
+  db: Db,
+  roomId: string,
+  { after, before, limit, from }: PageRange<string>,
+  include: MembershipInclude,
+): Promise<Membership[]> {
+  const members = await db.membership.findMany({
+    ...include,
+    where: { roomId, id: { ...(after ? { gt: after } : {}), ...(before ? { lt: before } : {}) } },
+    orderBy: { id: from === 'start' ? 'asc' : 'desc' },
+    take: limit,
+  })
+  return from === 'start' ? members : members.reverse()
 }
 
 /** Puts a user into a room and counts them. Under the room's lock only. */

@@ -1,4 +1,6 @@
-import type { YogaServerOptions } from 'graphql-yoga'
+import type { GraphiQLOptions, YogaServerOptions } from 'graphql-yoga'
+import { ValidationError } from '../platform/errors.ts'
+import { EXAMPLES } from './graphiql-examples.ts'
 
 export interface GraphiQLSettings {
   /** A token for this name, where signing in by name is possible; else null. */
@@ -7,119 +9,97 @@ export interface GraphiQLSettings {
 
 type Options = Pick<YogaServerOptions<object, object>, 'graphiql' | 'renderGraphiQL'>
 
+/** What the page gets: GraphiQL's options; what its WebSocket introduces itself with; what the sign-in bar says. */
+interface PageOptions extends GraphiQLOptions {
+  connectionParams?: Record<string, string>
+  signIn?: SignIn
+}
+
+interface SignIn {
+  token: string | null
+  /** As asked for; empty where nobody is to be signed in. */
+  name: string
+  /** Who is signed in, or why nobody is. */
+  says: string
+}
+
 /** The query parameter that signs GraphiQL in, in development: /graphql?as=Ada. */
 export const SIGN_IN_PARAMETER = 'as'
 
 /** GraphiQL at the endpoint itself, from this server alone: it needs no internet. */
 export function createGraphiQL(settings: GraphiQLSettings | null): Options {
   if (!settings) return { graphiql: false }
+  const { issueToken } = settings
   return {
     graphiql: async (request) => {
-      const name = new URL(request.url).searchParams.get(SIGN_IN_PARAMETER)
-      const token = name && settings.issueToken ? await settings.issueToken(name) : null
-      const headers = token ? JSON.stringify({ authorization: `Bearer ${token}` }, null, 2) : '{}'
-      return {
+      const name = new URL(request.url).searchParams.get(SIGN_IN_PARAMETER) ?? ''
+      const signIn = issueToken ? await signInAs(name, issueToken) : undefined
+      // Beside the Headers tab, not in it: GraphiQL forgets those headers when the page is loaded again.
+      const authorized: Record<string, string> = signIn?.token ? { authorization: `Bearer ${signIn.token}` } : {}
+      const options: PageOptions = {
         title: 'Sohbet',
         subscriptionsProtocol: 'WS',
-        defaultTabs: EXAMPLES.map(({ query, variables }) => ({ query, variables, headers })),
-        headers,
-        defaultHeaders: headers,
+        additionalHeaders: authorized,
+        connectionParams: authorized,
+        defaultTabs: EXAMPLES.map(({ query, variables }) => ({ query, variables: JSON.stringify(variables, null, 2) })),
         defaultEditorToolsVisibility: 'variables',
         shouldPersistHeaders: false,
         inputValueDeprecation: true,
         schemaDescription: true,
+        signIn,
       }
+      return options
     },
-    renderGraphiQL: async (options) => {
+    renderGraphiQL: async ({ signIn, ...options }: PageOptions) => {
       // Nine megabytes of page: only who opens it pays for it.
       const { renderGraphiQL } = await import('@graphql-yoga/render-graphiql')
-      const page = renderGraphiQL(options)
-      return settings.issueToken ? page.replace(/<body[^>]*>/, (body) => `${body}${SIGN_IN_BAR}`) : page
+      const bar = `${signIn ? signInBar(signIn) : ''}<script>(${keepTabs})()</script>`
+      return renderGraphiQL(options).replace(/<body[^>]*>/, (body) => `${body}${bar}`)
     },
   }
 }
 
-const SIGN_IN_BAR = `<form method="get" style="position:fixed;bottom:12px;right:12px;z-index:99;font:14px sans-serif;background:#fff;color:#222;padding:8px;border:1px solid #999;border-radius:6px">
-<label>Sign in as <input name="${SIGN_IN_PARAMETER}" value="Ada" maxlength="100" size="12" required></label>
-<button type="submit">Sign in</button></form>`
+async function signInAs(name: string, issueToken: (name: string) => Promise<string>): Promise<SignIn> {
+  if (name === '') return { token: null, name, says: 'Not signed in.' }
+  try {
+    return { token: await issueToken(name), name, says: `Signed in as ${name.trim()}.` }
+  } catch (error) {
+    if (!(error instanceof ValidationError)) throw error
+    return { token: null, name: '', says: `Not signed in. ${error.message}` }
+  }
+}
 
-const roomVariables = JSON.stringify({ roomId: 'the id of a room: run Rooms first' }, null, 2)
+/** Above GraphiQL, where it covers nothing. */
+function signInBar({ name, says }: SignIn): string {
+  return `<style>
+body { display: flex; flex-direction: column; height: 100vh }
+#root { flex: 1; min-height: 0 }
+#root .graphiql-container { height: 100% }
+#sign-in { display: flex; gap: 8px; align-items: center; padding: 6px 16px; font: 14px system-ui, sans-serif }
+#sign-in output { flex: 1 }
+#sign-in :is(input, button) { font: inherit; padding: 2px 8px }
+</style>
+<form id="sign-in" method="get"><output>${escapeHtml(says)}</output>
+<label>Name <input name="${SIGN_IN_PARAMETER}" value="${escapeHtml(name || 'Ada')}" maxlength="100" size="16" required></label>
+<button>Sign in</button></form>`
+}
 
-/** Ready operations, one a tab. */
-const EXAMPLES: { query: string; variables: string }[] = [
-  {
-    query: `# Who am I, and what is here? Sign in with the form at the lower right.
-query Rooms {
-  viewer { id name }
-  rooms(first: 20) {
-    edges { node { id name topic memberCount presence { count } } }
-  }
-  activeRooms(first: 5) { edges { node { id name presence { count users { user { name } state } } } } }
-}`,
-    variables: '{}',
-  },
-  {
-    query: `mutation CreateRoom($input: CreateRoomInput!) {
-  createRoom(input: $input) {
-    __typename
-    ... on CreateRoomSuccess { room { id name slug } }
-    ... on Error { code message }
-    ... on ValidationError { issues { path message limit } }
-  }
-}`,
-    variables: JSON.stringify({ input: { name: 'Tea room', topic: 'Black or green?' } }, null, 2),
-  },
-  {
-    query: `# Everything that happens in a room, live. Open it, then send a message from another tab.
-subscription RoomEvents($roomId: ID!, $after: Int) {
-  roomEvents(roomId: $roomId, after: $after) {
-    __typename
-    seq
-    ... on MessageSent { message { id text author { name } createdAt } }
-    ... on MemberJoined { user { name } role }
-    ... on MemberLeft { user { name } }
-    ... on RoomUpdated { name topic }
-    ... on ResyncRequired { fromSeq }
-  }
-}`,
-    variables: roomVariables,
-  },
-  {
-    query: `mutation SendMessage($input: SendMessageInput!) {
-  sendMessage(input: $input) {
-    __typename
-    ... on SendMessageSuccess { sentMessage { id seq text } presentCount }
-    ... on Error { code message }
-    ... on ValidationError { issues { path message limit } }
-  }
-}`,
-    variables: JSON.stringify(
-      { input: { roomId: 'the id of a room: run Rooms first', text: 'Hello!', clientMessageId: 'one-of-my-own' } },
-      null,
-      2,
-    ),
-  },
-  {
-    query: `query History($roomId: ID!, $before: String) {
-  room(id: $roomId) {
-    name
-    messages(last: 50, before: $before) {
-      edges { node { seq text author { name } createdAt replyTo { text author { name } } } }
-      pageInfo { hasPreviousPage startCursor }
-    }
-  }
-}`,
-    variables: roomVariables,
-  },
-  {
-    query: `subscription RoomPresence($roomId: ID!) {
-  roomPresence(roomId: $roomId) {
-    __typename
-    ... on PresenceSnapshot { presentCount present { user { name } state } typing { name } }
-    ... on PresenceChanged { presentCount changes { user { name } state } }
-    ... on TypingChanged { typing { name } }
-  }
-}`,
-    variables: roomVariables,
-  },
-]
+const escapeHtml = (text: string): string => text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
+
+/**
+ * Runs in the page, before GraphiQL. That keeps its tabs, but opens one more with every load unless the last operation
+ * that it remembers is one of them.
+ */
+const keepTabs = `function () {
+  try {
+    const { tabs, activeTabIndex } = JSON.parse(localStorage.getItem('graphiql:tabState'))
+    const url = new URL(location.href)
+    const linked = url.searchParams.get('query')
+    const index = linked === null ? activeTabIndex : tabs.findIndex((tab) => tab.query === linked)
+    if (index < 0) return
+    url.searchParams.delete('query')
+    history.replaceState({}, '', url)
+    localStorage.setItem('graphiql:query', tabs[index].query ?? '')
+    localStorage.setItem('graphiql:variables', tabs[index].variables ?? '')
+  } catch {} // nothing kept yet
+}`

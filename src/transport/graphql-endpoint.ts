@@ -5,6 +5,7 @@ import type { ExecutionResult, GraphQLError, GraphQLSchema } from 'graphql'
 import { createYoga, type Plugin, type YogaInitialContext } from 'graphql-yoga'
 import type { Context } from '../graphql/context.ts'
 import { presentError } from '../graphql/errors.ts'
+import { GateError } from '../platform/errors.ts'
 import { newId } from '../platform/ids.ts'
 import type { Logger } from '../platform/logger.ts'
 import type { Viewer } from '../platform/viewer.ts'
@@ -62,8 +63,12 @@ export function createGraphQLEndpoint({ schema, services, authenticate, logger, 
     context: makeContext,
     cors: (request) => ({ origin: allowedOrigins(options.corsOrigins, request.headers.get('origin')), maxAge: 86_400 }),
     ...createGraphiQL(options.graphiql),
-    // What the plugin below has not met: errors while a request is read or its viewer found.
-    maskedErrors: { maskError: (error) => present(error, newId()) },
+    // What the plugin below has not met: errors while a request is read or its viewer found. Yoga also passes what the
+    // plugin has presented already; those are answers to an operation, with a status of their own.
+    maskedErrors: {
+      maskError: (error) =>
+        error instanceof GateError ? withStatus(present(error, newId())) : present(error, newId()),
+    },
     plugins: [
       useTokenLimit(),
       useCostLimit(schema, present),
@@ -139,6 +144,13 @@ function useRequestId(): Plugin {
       response.headers.set('x-request-id', requestIdOf(request))
     },
   }
+}
+
+/** HTTP's own word for who must sign in (anew). Yoga reads it and leaves it out of the answer. */
+function withStatus(error: GraphQLError): GraphQLError {
+  const { code } = error.extensions
+  if (code === 'UNAUTHENTICATED' || code === 'TOKEN_EXPIRED') error.extensions.http ??= { status: 401 }
+  return error
 }
 
 const requestIds = new WeakMap<Request, string>()

@@ -24,6 +24,7 @@ export function homePage({ name, version, hasGraphiQL, canSignIn }: HomePageOpti
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${name}</title>
+<link rel="icon" href="data:,">
 <style>body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:4rem auto;padding:0 1rem;color:#222}input,button{font:inherit;padding:.3rem .6rem}code{background:#f2f2f2;padding:.1rem .3rem}</style>
 </head>
 <body>

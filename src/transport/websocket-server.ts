@@ -1,16 +1,17 @@
 // GraphQL over WebSocket: graphql-ws keeps the protocol (graphql-transport-ws), the endpoint runs the operations.
 
 import type { IncomingMessage, Server } from 'node:http'
-import { type ExecutionArgs, type ExecutionResult, GraphQLError } from 'graphql'
-import { handleProtocols, type SubscribePayload } from 'graphql-ws'
-import { type Extra, useServer } from 'graphql-ws/use/ws'
+import { type DocumentNode, type ExecutionArgs, type ExecutionResult, GraphQLError } from 'graphql'
+import { handleProtocols, makeServer, type SubscribePayload } from 'graphql-ws'
 import { type WebSocket, WebSocketServer } from 'ws'
+import { presentError } from '../graphql/errors.ts'
 import { GateError } from '../platform/errors.ts'
 import { newId } from '../platform/ids.ts'
 import type { Logger } from '../platform/logger.ts'
 import type { Viewer } from '../platform/viewer.ts'
 import { CLOSE_CODES } from './close-codes.ts'
-import { GRAPHQL_PATH, type GraphQLEndpoint } from './graphql-endpoint.ts'
+import { GRAPHQL_PATH, type GraphQLEndpoint, type SocketContext } from './graphql-endpoint.ts'
+import { type SocketExtra, serveSockets } from './websocket-adapter.ts'
 
 export interface WebSocketServerOptions {
   server: Server
@@ -33,7 +34,6 @@ type SocketState = {
   viewer: Viewer | null
   leave: () => void
 }
-type SocketExtra = Extra & Partial<SocketState>
 
 type Parameters = Record<string, unknown> | undefined
 type EnvelopedArgs = ExecutionArgs & {
@@ -44,7 +44,9 @@ type EnvelopedArgs = ExecutionArgs & {
 }
 
 /** How long a fresh socket may take to introduce itself. */
-const CONNECTION_INIT_TIMEOUT_MS = 10_000
+export const CONNECTION_INIT_TIMEOUT_MS = 10_000
+/** How long a client may take to answer the server's close. */
+const CLOSE_TIMEOUT_MS = 2_000
 
 export interface GraphQLWebSocketServer {
   /** Tells every client to come back, and ends the sockets. */
@@ -69,101 +71,103 @@ export function createWebSocketServer(options: WebSocketServerOptions): GraphQLW
   })
   sockets.on('wsClientError', (error) => logger.debug({ err: error }, 'a socket was refused'))
 
-  const disposable = useServer<Parameters, SocketState>(
-    {
-      connectionInitWaitTimeout: CONNECTION_INIT_TIMEOUT_MS,
-      // The args are onSubscribe's: rootValue holds the endpoint's own functions for this operation.
-      execute: (args) => (args as EnvelopedArgs).rootValue.execute(args),
-      subscribe: (args) => (args as EnvelopedArgs).rootValue.subscribe(args),
+  const protocol = makeServer<Parameters, SocketExtra & Partial<SocketState>>({
+    connectionInitWaitTimeout: CONNECTION_INIT_TIMEOUT_MS,
+    // The args are onSubscribe's: rootValue holds the endpoint's own functions for this operation.
+    execute: (args) => (args as EnvelopedArgs).rootValue.execute(args),
+    subscribe: (args) => (args as EnvelopedArgs).rootValue.subscribe(args),
 
-      async onConnect({ connectionParams, extra }) {
-        extra.connectionId = newId()
-        try {
-          extra.viewer = await authenticate(authorizationOf(connectionParams))
-        } catch (error) {
-          refuse(extra.socket, error, logger)
-          return false
-        }
-        const { viewer, connectionId } = extra
-        // The client may have gone while its token was checked.
-        if (viewer && extra.socket.readyState === extra.socket.OPEN) extra.leave = connect(viewer, connectionId)
-        return {
-          server: description,
-          time: new Date().toISOString(),
-          connectionId,
-          viewer: viewer ? await describeViewer(viewer) : null,
-        }
-      },
-      onClose({ extra }) {
-        extra.leave?.()
-      },
-      async onSubscribe({ subscriptions, extra, connectionParams }, _id, payload) {
-        const limit = options.maxSubscriptionsPerConnection
-        if (Object.keys(subscriptions).length > limit) {
-          const extensions = { code: 'TOO_MANY_SUBSCRIPTIONS', retryable: false, limit }
-          return [new GraphQLError(`A connection holds at most ${limit} subscriptions.`, { extensions })]
-        }
-        return prepare(endpoint, await viewerOf(extra, payload, authenticate), { extra, connectionParams, payload })
-      },
+    async onConnect({ connectionParams, extra }) {
+      extra.connectionId = newId()
+      try {
+        extra.viewer = await authenticate(authorizationOf(connectionParams))
+      } catch (error) {
+        refuse(extra.socket, error, logger)
+        return false
+      }
+      const { viewer, connectionId } = extra
+      // The client may have gone while its token was checked.
+      if (viewer && extra.socket.readyState === extra.socket.OPEN) extra.leave = connect(viewer, connectionId)
+      return {
+        server: description,
+        time: new Date().toISOString(),
+        connectionId,
+        viewer: viewer ? await describeViewer(viewer) : null,
+      }
     },
-    sockets,
-    options.keepAliveMs,
-  )
+    onClose({ extra }) {
+      extra.leave?.()
+    },
+    async onSubscribe({ subscriptions, extra }, _id, payload) {
+      const limit = options.maxSubscriptionsPerConnection
+      if (Object.keys(subscriptions).length > limit) {
+        const extensions = { code: 'TOO_MANY_SUBSCRIPTIONS', retryable: false, limit }
+        return [new GraphQLError(`A connection holds at most ${limit} subscriptions.`, { extensions })]
+      }
+      try {
+        // GraphiQL signs in with each operation (its Headers tab), not with the connection.
+        const viewer = extra.viewer ?? (await authenticate(authorizationOf(payload.extensions?.headers)))
+        return await prepare(endpoint, payload, { viewer, connectionId: extra.connectionId ?? '' })
+      } catch (error) {
+        return [presentError(error, { requestId: newId(), logger })]
+      }
+    },
+  })
+  const stopKeepAlive = serveSockets(sockets, protocol, { keepAliveMs: options.keepAliveMs, logger })
 
   return {
     async close() {
       for (const socket of sockets.clients) socket.close(CLOSE_CODES.GOING_AWAY, 'The server is shutting down')
-      await disposable.dispose()
+      // A client that does not answer the close must not hold up the others' node.
+      const tooLate = setTimeout(() => {
+        for (const socket of sockets.clients) socket.terminate()
+      }, CLOSE_TIMEOUT_MS)
+      stopKeepAlive()
       await new Promise<void>((resolve) => sockets.close(() => resolve()))
+      clearTimeout(tooLate)
     },
   }
 }
 
-/** What graphql-ws is to run, or the errors that the client gets instead. Never throws: that would end the socket. */
+/** What graphql-ws is to run, or the errors that the client gets instead. */
 async function prepare(
   endpoint: GraphQLEndpoint,
-  viewer: Viewer | null | GraphQLError,
-  {
-    extra,
-    connectionParams,
-    payload,
-  }: { extra: SocketExtra; connectionParams?: Parameters; payload: SubscribePayload },
+  payload: SubscribePayload,
+  socketContext: Required<SocketContext>['socketContext'],
 ): Promise<ExecutionArgs | readonly GraphQLError[]> {
-  if (viewer instanceof GraphQLError) return [viewer]
   const { schema, execute, subscribe, contextFactory, parse, validate } = endpoint.getEnveloped({
-    connectionParams,
     params: payload,
-    socketContext: { viewer, connectionId: extra.connectionId ?? '' },
+    socketContext,
   })
-  try {
-    const document = parse(payload.query)
-    const errors: readonly GraphQLError[] = validate(schema, document)
-    if (errors.length > 0) return errors.map(asClientError)
-    return {
-      schema,
-      document,
-      operationName: payload.operationName,
-      variableValues: payload.variables,
-      contextValue: await contextFactory(),
-      rootValue: { execute, subscribe },
-    }
-  } catch (error) {
-    return [asClientError(error)]
+  const document = readDocument(payload, parse)
+  if (document instanceof GraphQLError) return [document]
+  const errors: readonly GraphQLError[] = validate(schema, document)
+  if (errors.length > 0) return errors.map((error) => withCode(error, 'GRAPHQL_VALIDATION_FAILED'))
+  return {
+    schema,
+    document,
+    operationName: payload.operationName,
+    variableValues: payload.variables,
+    contextValue: await contextFactory(),
+    rootValue: { execute, subscribe },
   }
 }
 
-/** GraphiQL signs in with each operation (its Headers tab), not with the connection. */
-async function viewerOf(
-  { viewer }: SocketExtra,
-  { extensions }: SubscribePayload,
-  authenticate: WebSocketServerOptions['authenticate'],
-): Promise<Viewer | null | GraphQLError> {
-  if (viewer) return viewer
+/** A syntax error is an answer to the operation; thrown, it would end the socket with all its streams. */
+function readDocument(
+  { query }: SubscribePayload,
+  parse: (source: string) => DocumentNode,
+): DocumentNode | GraphQLError {
   try {
-    return await authenticate(authorizationOf(extensions?.headers))
+    return parse(query)
   } catch (error) {
-    return asClientError(error)
+    if (error instanceof GraphQLError) return withCode(error, 'GRAPHQL_PARSE_FAILED')
+    throw error
   }
+}
+
+function withCode({ message, nodes, positions, source, extensions }: GraphQLError, code: string): GraphQLError {
+  return new GraphQLError(message, { nodes, positions, source, extensions: { code, retryable: false, ...extensions } })
 }
 
 function authorizationOf(parameters: unknown): string | null {
@@ -172,21 +176,6 @@ function authorizationOf(parameters: unknown): string | null {
     if (name.toLowerCase() === 'authorization' && typeof value === 'string') return value
   }
   return 'headers' in parameters ? authorizationOf(parameters.headers) : null
-}
-
-function asClientError(error: unknown): GraphQLError {
-  if (error instanceof GateError) {
-    const { code, retryable, details, message } = error
-    return new GraphQLError(message, { extensions: { code, retryable, ...details } })
-  }
-  if (!(error instanceof GraphQLError)) return new GraphQLError('The operation could not be read.')
-  const extensions = { code: 'GRAPHQL_VALIDATION_FAILED', ...error.extensions }
-  return new GraphQLError(error.message, {
-    nodes: error.nodes,
-    positions: error.positions,
-    source: error.source,
-    extensions,
-  })
 }
 
 /** Closes with a code that makes clients come back, and the reason by name. */

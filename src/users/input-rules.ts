@@ -5,11 +5,17 @@ export const MAX_NAME_CHARACTERS = 100
 const MAX_STATUS_CHARACTERS = 140
 const MAX_URL_LENGTH = 2_048
 
-const webUrl = z
-  .string()
-  .max(MAX_URL_LENGTH, { error: `is longer than ${MAX_URL_LENGTH} characters` })
-  .refine((text) => /^https?:$/.test(URL.parse(text)?.protocol ?? ''), { error: 'is not an http or https URL' })
-  .transform((text) => new URL(text).href)
+const webUrl = z.string().transform((text, ctx) => {
+  const refuse = (message: string, limit?: number) => {
+    ctx.addIssue({ code: 'custom', message, params: { limit } })
+    return z.NEVER
+  }
+  const url = text.length > MAX_URL_LENGTH ? null : URL.parse(text)
+  // What is stored is the URL in its canonical form, where a letter may take six characters.
+  const isTooLong = text.length > MAX_URL_LENGTH || (url !== null && url.href.length > MAX_URL_LENGTH)
+  if (isTooLong) return refuse(`is longer than ${MAX_URL_LENGTH} characters`, MAX_URL_LENGTH)
+  return url && /^https?:$/.test(url.protocol) ? url.href : refuse('is not an http or https URL')
+})
 
 export const updateProfileRule = z
   .object({

@@ -31,9 +31,9 @@ export async function stopAll(): Promise<void> {
   await Promise.all(ending)
 }
 
-/** A person of their own for this story: the subject is unique, the name as given. */
-export async function person(url: string, name: string): Promise<Person> {
-  const token = await signToken(`${name.toLowerCase()}-${process.pid}-${++counter}`, { name })
+/** A person of their own for this story: the subject is unique unless given, the name as given. */
+export async function person(url: string, name: string, subject?: string): Promise<Person> {
+  const token = await signToken(subject ?? `${name.toLowerCase()}-${process.pid}-${++counter}`, { name })
   const run = async <T>(query: string, variables: object = {}): Promise<T> => {
     const { data, errors } = await post(url, query, { token, variables })
     if (errors.length > 0 || !data) throw new Error(`${query}: ${JSON.stringify(errors)}`)

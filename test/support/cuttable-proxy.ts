@@ -1,0 +1,54 @@
+// A TCP proxy in front of a node, whose connections a test can cut.
+
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+
+export interface CuttableProxy {
+  /** The node's endpoint, through the proxy. */
+  readonly url: string
+  /** Connections taken so far. */
+  readonly connections: number
+  /** Cuts every open connection, without a goodbye. New ones are taken again at once. */
+  cut(): void
+  close(): Promise<void>
+}
+
+export async function startProxy(target: string): Promise<CuttableProxy> {
+  const { hostname, port, pathname } = new URL(target)
+  const open = new Set<Socket>()
+  let connections = 0
+  const server = createServer((client) => {
+    connections++
+    const node = connect(Number(port), hostname)
+    for (const [from, to] of [
+      [client, node],
+      [node, client],
+    ] as const) {
+      open.add(from)
+      from.on('error', () => to.destroy())
+      from.on('close', () => {
+        open.delete(from)
+        to.destroy()
+      })
+      from.pipe(to)
+    }
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', resolve)
+  })
+  const cut = () => {
+    for (const socket of open) socket.resetAndDestroy()
+  }
+  return {
+    // A TCP server has an address object.
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}${pathname}`,
+    get connections() {
+      return connections
+    },
+    cut,
+    close() {
+      cut()
+      return new Promise((resolve) => server.close(() => resolve()))
+    },
+  }
+}
