@@ -115,12 +115,12 @@ export const SETTINGS = {
     "How far back a client can resume a room's log; messages stay in the history. 0 sets no limit.",
   ),
   maxBodyBytes: setting('MAX_BODY_BYTES', bytes, MIB, 'The largest body of an HTTP request.'),
-  maxMessageCharacters: setting('MAX_MESSAGE_CHARACTERS', integer(1, 40_000), 4000, 'The longest message.'),
+  maxMessageCharacters: setting('MAX_MESSAGE_CHARACTERS', integer(1, 30_000), 4000, 'The longest message.'),
   wsMaxPayloadBytes: setting(
     'WS_MAX_PAYLOAD_BYTES',
     bytes,
     null,
-    'The largest WebSocket message of a client; at least 12 for each of MAX_MESSAGE_CHARACTERS and 16384 more.',
+    'The largest WebSocket message of a client; at least 32 for each of MAX_MESSAGE_CHARACTERS and 16384 more.',
     { defaultText: '65536, or that least where it is more' },
   ),
   maxSubscriptionsPerConnection: setting(
@@ -168,11 +168,11 @@ export const SETTINGS = {
 }
 
 /**
- * The bytes that a message of so many characters may take on the wire. Twelve each: one beyond the basic plane, escaped
- * in JSON as a surrogate pair. The rest is for the operation around it.
+ * The bytes that a message of so many characters may take on the wire. Thirty-two each: enough for a family emoji, which
+ * is seven code points, and for any single code point escaped in JSON. The rest is for the operation around it.
  */
 export function bytesForMessage(characters: number): number {
-  return characters * 12 + 16 * KIB
+  return characters * 32 + 16 * KIB
 }
 
 /** The rows of the manual's table, as Markdown cells: name, description, format, default, required. */

@@ -32,7 +32,7 @@ describe('loadConfig', () => {
       database: { kind: 'embedded', dataDir: null, poolSize: 10 },
       redisUrl: null,
       identity: { kind: 'development' },
-      limits: { maxMessageCharacters: 4000, wsMaxPayloadBytes: 65_536, maxSubscriptionsPerConnection: 500 },
+      limits: { maxMessageCharacters: 4000, wsMaxPayloadBytes: 144_384, maxSubscriptionsPerConnection: 500 },
       realtime: { wsKeepAliveMs: 12_000, sweepIntervalMs: 3000 },
       presence: { ttlMs: 25_000, graceMs: 5000, coalesceMs: 300 },
       logLevel: 'info',
@@ -120,7 +120,7 @@ describe('loadConfig', () => {
   })
 
   it('makes room on the socket for longer messages', () => {
-    expect(loadConfig({ MAX_MESSAGE_CHARACTERS: '40000' }).limits.wsMaxPayloadBytes).toBe(496_384)
+    expect(loadConfig({ MAX_MESSAGE_CHARACTERS: '30000' }).limits.wsMaxPayloadBytes).toBe(976_384)
   })
 
   it('tells all problems at once', () => {

@@ -13,24 +13,36 @@ export function parseInput<T>(rule: z.ZodType<T>, value: unknown, root = 'input'
   throw new ValidationError(result.error.issues.map((issue) => toIssue(issue, root)))
 }
 
+/** White space that String.trim leaves, and what takes no place at all: nobody could see such a name or message. */
+const VISIBLE = /[^\p{White_Space}\p{Default_Ignorable_Code_Point}]/u
+
+interface TextLimits {
+  /** 1: it may not be empty. */
+  min?: 0 | 1
+  max: number
+  /** Whether white space around it is removed. Such text is for people: what cannot be seen counts as empty. */
+  trim?: boolean
+}
+
 /**
- * Text of `min` to `max` characters as people count them (Unicode grapheme clusters), trimmed. Refuses what Postgres
- * cannot store (NUL) and what is not Unicode text (lone surrogates).
+ * Text of `min` to `max` characters as people count them (Unicode grapheme clusters). Refuses what Postgres cannot store
+ * (NUL) and what is not Unicode text (lone surrogates).
  */
-export function textRule({ min = 0, max, trim = true }: { min?: number; max: number; trim?: boolean }) {
+export function textRule({ min = 0, max, trim = true }: TextLimits) {
   return z.string().transform((raw, ctx) => {
     const text = trim ? raw.trim() : raw
-    const refuse = (message: string, limit?: number) => {
-      ctx.addIssue({ code: 'custom', message, params: { limit } })
-      return z.NEVER
-    }
-    if (!text.isWellFormed()) return refuse('holds a lone surrogate, which is not Unicode text')
-    if (text.includes('\u0000')) return refuse('holds a NUL character, which cannot be stored')
-    const length = countCharacters(text, max)
-    if (length > max) return refuse(`is longer than ${max} characters`, max)
-    if (length < min) return refuse(min === 1 ? 'is empty' : `is shorter than ${min} characters`, min)
-    return text
+    const isEmpty = text === '' || (trim && !VISIBLE.test(text))
+    const problem = isEmpty && min > 0 ? { message: 'is empty', limit: min } : findProblem(text, max)
+    if (problem === null) return text
+    ctx.addIssue({ code: 'custom', message: problem.message, params: { limit: problem.limit } })
+    return z.NEVER
   })
+}
+
+function findProblem(text: string, max: number): { message: string; limit?: number } | null {
+  if (!text.isWellFormed()) return { message: 'holds a lone surrogate, which is not Unicode text' }
+  if (text.includes('\u0000')) return { message: 'holds a NUL character, which cannot be stored' }
+  return countCharacters(text, max) > max ? { message: `is longer than ${max} characters`, limit: max } : null
 }
 
 function toIssue(issue: z.core.$ZodIssue, root: string): ValidationIssue {

@@ -39,11 +39,52 @@ export function isDataError(error: unknown): boolean {
   return /"?(originalCode|code)"?\W+2[23]/.test(JSON.stringify(error.meta ?? {}))
 }
 
-/** Whether the database is away or overloaded for the moment, so that a retry may succeed. */
+/** Whether the database is away, overloaded or in each other's way for the moment, so that a retry may succeed. */
 export function isUnavailable(error: unknown): boolean {
   if (error instanceof Prisma.PrismaClientInitializationError) return true
-  return error instanceof Prisma.PrismaClientKnownRequestError && UNAVAILABLE_CODES.has(error.code)
+  if (error instanceof Prisma.PrismaClientKnownRequestError) {
+    // Raw statements come as P2010 with the cause inside, others with a code of Prisma's own.
+    const { kind, code, severity } = adapterCause(error.meta)
+    return (
+      UNAVAILABLE_CODES.test(error.code) ||
+      UNAVAILABLE_KINDS.has(String(kind)) ||
+      UNAVAILABLE_STATES.test(String(code)) ||
+      severity === 'FATAL'
+    )
+  }
+  // From pg itself, through Prisma as it is: a connection that ends while it is used, or that cannot be had in time.
+  return error instanceof Error && (LOST_CONNECTION.test(error.message) || ('code' in error && NETWORK.has(error.code)))
 }
 
-/** Prisma: cannot reach, timed out, connection closed, pool exhausted, transaction could not start or was cut. */
-const UNAVAILABLE_CODES = new Set(['P1001', 'P1002', 'P1008', 'P1017', 'P2024', 'P2028', 'P2037'])
+/** Prisma: connecting (P1…), pool exhausted, transaction not started, cut or in conflict, too many connections. */
+const UNAVAILABLE_CODES = /^(P1\d{3}|P2024|P2028|P2034|P2037)$/
+const UNAVAILABLE_KINDS: ReadonlySet<string> = new Set([
+  'AuthenticationFailed',
+  'ConnectionClosed',
+  'DatabaseAccessDenied',
+  'DatabaseDoesNotExist',
+  'DatabaseNotReachable',
+  'SocketTimeout',
+  'TlsConnectionError',
+  'TooManyConnections',
+  'TransactionWriteConflict',
+])
+/** SQLSTATE: connection (08), read-only after a failover (25006), conflict (40), resources (53), shutdown and timeouts (57). */
+const UNAVAILABLE_STATES = /^(08|40|53|57|25006)/
+const LOST_CONNECTION =
+  /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client has encountered a connection error|Client was closed)/
+const NETWORK: ReadonlySet<unknown> = new Set([
+  'EAI_AGAIN',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EHOSTUNREACH',
+  'ENOTFOUND',
+  'EPIPE',
+  'ETIMEDOUT',
+])
+
+/** What the driver adapter says in a Prisma error's `meta`. */
+function adapterCause(meta: unknown): { kind?: unknown; code?: unknown; severity?: unknown } {
+  const { driverAdapterError } = (meta ?? {}) as { driverAdapterError?: { cause?: object } } // as the adapter writes it
+  return driverAdapterError?.cause ?? {}
+}

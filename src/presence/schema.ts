@@ -2,8 +2,8 @@ import { REFUSALS } from '../graphql/base-types.ts'
 import { builder, MAX_PAGE_SIZE, pageComplexity } from '../graphql/builder.ts'
 import { requireViewer } from '../graphql/context.ts'
 import { parseInput } from '../graphql/input.ts'
+import { readSize } from '../graphql/page.ts'
 import { SendMessageSuccess } from '../messages/schema.ts'
-import { GateError } from '../platform/errors.ts'
 import { RoomType } from '../rooms/schema.ts'
 import { UserType } from '../users/schema.ts'
 import { listActiveRooms } from './active-rooms.ts'
@@ -115,14 +115,8 @@ const RoomPresence = builder.objectRef<{ roomId: string }>('RoomPresence').imple
       args: {
         first: t.arg.int({ defaultValue: 20, required: true, description: `How many, 0 to ${MAX_PAGE_SIZE}.` }),
       },
-      complexity: ({ first }) => ({ field: 1, multiplier: first }),
-      resolve: ({ roomId }, { first }, { presence }) => {
-        if (first < 0 || first > MAX_PAGE_SIZE) {
-          const details = { field: 'first', limit: MAX_PAGE_SIZE }
-          throw new GateError('BAD_USER_INPUT', `\`first\` is 0 to ${MAX_PAGE_SIZE}.`, details)
-        }
-        return presence.listPresent(roomId, first)
-      },
+      complexity: pageComplexity,
+      resolve: ({ roomId }, { first }, { presence }) => presence.listPresent(roomId, readSize('first', first)),
     }),
   }),
 })

@@ -15,15 +15,20 @@ export interface TrackerOptions {
   logger: Logger
   /** How long a lease outlives its last renewal, in milliseconds; renewed three times as often. */
   ttlMs: number
-  /** How long a user stays after their last device left, so that a reconnect makes no noise, in milliseconds. */
+  /** How long a device counts after it has left, so that a reconnect makes no noise, in milliseconds. */
   graceMs: number
   /** Told of every scope in which somebody's state changed. */
   onChange: (scopes: readonly string[]) => void
 }
 
 interface Holding extends LeaseKey {
-  /** How many streams each device has in the scope. */
-  devices: Map<string, number>
+  devices: Map<string, Presence>
+}
+
+/** A device in a scope. */
+interface Presence {
+  streams: number
+  /** Runs while the device has no stream any more but still counts. */
   grace: NodeJS.Timeout | null
 }
 
@@ -47,12 +52,16 @@ export class PresenceTracker {
     const key = keyOf(scope, device.userId)
     let holding = this.#holdings.get(key)
     if (!holding) {
-      holding = { scope, userId: device.userId, devices: new Map(), grace: null }
+      holding = { scope, userId: device.userId, devices: new Map() }
       this.#holdings.set(key, holding)
     }
-    if (holding.grace) clearTimeout(holding.grace)
-    holding.grace = null
-    holding.devices.set(device.id, (holding.devices.get(device.id) ?? 0) + 1)
+    const presence = holding.devices.get(device.id) ?? { streams: 0, grace: null }
+    if (presence.grace) clearTimeout(presence.grace)
+    presence.grace = null
+    presence.streams += 1
+    holding.devices.set(device.id, presence)
+    // Who is here and not away needs no device that has left: however often they reconnect, none pile up.
+    if (!this.#away.has(device.id)) this.#dropLeaving(holding)
     this.#touch(holding)
     let left = false
     const entered = holding
@@ -85,7 +94,7 @@ export class PresenceTracker {
   async close(): Promise<void> {
     this.#closed = true
     clearInterval(this.#renewal)
-    for (const holding of this.#holdings.values()) if (holding.grace) clearTimeout(holding.grace)
+    for (const holding of this.#holdings.values()) this.#dropLeaving(holding)
     const leases = [...this.#holdings.values()].map(({ scope, userId }) => ({ scope, userId }))
     this.#holdings.clear()
     this.#dirty.clear()
@@ -98,23 +107,26 @@ export class PresenceTracker {
   }
 
   #leave(key: string, holding: Holding, { id }: Device): void {
-    const streams = (holding.devices.get(id) ?? 0) - 1
-    if (streams > 0) {
-      holding.devices.set(id, streams)
-      return
-    }
-    holding.devices.delete(id)
-    if (this.#closed) return
-    if (holding.devices.size > 0) {
-      this.#touch(holding)
-      return
-    }
-    holding.grace = setTimeout(() => {
-      this.#holdings.delete(key)
+    const presence = holding.devices.get(id)
+    if (!presence) return
+    presence.streams -= 1
+    if (presence.streams > 0 || this.#closed) return
+    presence.grace = setTimeout(() => {
+      holding.devices.delete(id)
       this.#forgetAway(id)
+      if (holding.devices.size === 0) this.#holdings.delete(key)
       this.#touch(holding)
     }, this.#options.graceMs)
-    holding.grace.unref()
+    presence.grace.unref()
+  }
+
+  #dropLeaving({ devices }: Holding): void {
+    for (const [id, { grace }] of devices) {
+      if (!grace) continue
+      clearTimeout(grace)
+      devices.delete(id)
+      this.#forgetAway(id)
+    }
   }
 
   /** A device that is in no scope any more starts anew, as online, when it comes back. */
@@ -126,8 +138,7 @@ export class PresenceTracker {
 
   #stateOf({ devices }: Holding): PresenceState {
     for (const id of devices.keys()) if (!this.#away.has(id)) return 'ONLINE'
-    // In its grace period a user is as they were; the last device is gone, so take them as online.
-    return devices.size === 0 ? 'ONLINE' : 'AWAY'
+    return 'AWAY'
   }
 
   #touch(holding: Holding): void {

@@ -39,6 +39,7 @@ export class Hub<E> {
   readonly #stopListening: () => void
   #sweepTimer: NodeJS.Timeout
   #sweeping: Promise<void> | null = null
+  #sweepAgain = false
   #closed = false
 
   constructor(options: HubOptions<E>) {
@@ -69,9 +70,11 @@ export class Hub<E> {
     return [...this.#open.keys()]
   }
 
-  /** Compares every open topic with the log now. Never rejects. Runs once at a time. */
+  /** Compares every open topic with the log now. Never rejects. One at a time: a running one is followed by another. */
   sweep(): Promise<void> {
-    this.#sweeping ??= this.#sweepAll()
+    // It may have looked at the log before what this call is about happened.
+    if (this.#sweeping) this.#sweepAgain = true
+    this.#sweeping ??= this.#sweepWhileAsked()
       .catch((error) => this.#options.logger.warn({ err: error }, 'the sweep could not reach the log, trying again'))
       .finally(() => {
         this.#sweeping = null
@@ -143,6 +146,13 @@ export class Hub<E> {
       })
     }, this.#options.sweepIntervalMs)
     return timer.unref()
+  }
+
+  async #sweepWhileAsked(): Promise<void> {
+    do {
+      this.#sweepAgain = false
+      await this.#sweepAll()
+    } while (this.#sweepAgain && !this.#closed)
   }
 
   async #sweepAll(): Promise<void> {

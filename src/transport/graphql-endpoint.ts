@@ -2,7 +2,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ExecutionResult, GraphQLError, GraphQLSchema } from 'graphql'
-import { createYoga, type Plugin, type YogaInitialContext } from 'graphql-yoga'
+import { type CORSOptions, createYoga, type Plugin, type YogaInitialContext } from 'graphql-yoga'
 import type { Context } from '../graphql/context.ts'
 import { presentError } from '../graphql/errors.ts'
 import { GateError } from '../platform/errors.ts'
@@ -10,7 +10,7 @@ import { newId } from '../platform/ids.ts'
 import type { Logger } from '../platform/logger.ts'
 import type { Viewer } from '../platform/viewer.ts'
 import { createGraphiQL, type GraphiQLSettings } from './graphiql.ts'
-import { refuseCostly, useTokenLimit } from './operation-limits.ts'
+import { refuseCostly, useDocumentLimits } from './operation-limits.ts'
 import { createSharedExecution, type SubscriptionArgs } from './shared-execution.ts'
 
 export const GRAPHQL_PATH = '/graphql'
@@ -50,8 +50,13 @@ export function createGraphQLEndpoint({ schema, services, authenticate, logger, 
     const { request, socketContext } = initial
     const requestId = requestIdOf(request)
     if (socketContext) return { ...services, ...socketContext, requestId }
-    const viewer = await authenticate(request?.headers.get('authorization'))
-    return { ...services, requestId, viewer, connectionId: newId() }
+    try {
+      const viewer = await authenticate(request?.headers.get('authorization'))
+      return { ...services, requestId, viewer, connectionId: newId() }
+    } catch (error) {
+      // Here, where the request is known, so that the answer names it.
+      throw withStatus(present(error, requestId))
+    }
   }
 
   return createYoga<NodeContext & SocketContext, Context>({
@@ -61,7 +66,7 @@ export function createGraphQLEndpoint({ schema, services, authenticate, logger, 
     multipart: false,
     logging: false,
     context: makeContext,
-    cors: (request) => ({ origin: allowedOrigins(options.corsOrigins, request.headers.get('origin')), maxAge: 86_400 }),
+    cors: (request) => corsFor(options.corsOrigins, request.headers.get('origin')),
     ...createGraphiQL(options.graphiql),
     // What the plugin below has not met: errors while a request is read or its viewer found. Yoga also passes what the
     // plugin has presented already; those are answers to an operation, with a status of their own.
@@ -70,11 +75,11 @@ export function createGraphQLEndpoint({ schema, services, authenticate, logger, 
         error instanceof GateError ? withStatus(present(error, newId())) : present(error, newId()),
     },
     plugins: [
-      useTokenLimit(),
+      useDocumentLimits(),
       useCostLimit(schema, present),
       useSharedSubscriptions(schema),
       usePresentedErrors(present),
-      useRequestId(),
+      useResponseHeaders(),
     ],
   })
 }
@@ -137,11 +142,12 @@ function usePresentedErrors(present: (error: unknown, requestId: string) => Grap
   }
 }
 
-/** Every answer names the request, so that a user's report leads to the log. */
-function useRequestId(): Plugin {
+/** Every answer names the request, so that a user's report leads to the log, and caches keep origins apart. */
+function useResponseHeaders(): Plugin {
   return {
     onResponse({ request, response }) {
       response.headers.set('x-request-id', requestIdOf(request))
+      response.headers.append('vary', 'Origin')
     },
   }
 }
@@ -164,9 +170,15 @@ function requestIdOf(request: Request | undefined): string {
   return id
 }
 
-function allowedOrigins(allowed: CorsOrigins, origin: string | null): string[] {
-  if (allowed === '*') return ['*']
-  if (allowed !== 'localhost') return [...allowed]
-  const host = origin ? URL.parse(origin)?.hostname : undefined
-  return origin && (host === 'localhost' || host === '127.0.0.1' || host === '[::1]') ? [origin] : []
+/** Without headers a browser keeps the answer from the page. Tokens travel in a header of their own: no credentials. */
+function corsFor(allowed: CorsOrigins, origin: string | null): CORSOptions {
+  if (origin === null || !isAllowed(allowed, origin)) return false
+  return { origin: [origin], credentials: false, exposedHeaders: ['x-request-id'], maxAge: 86_400 }
+}
+
+function isAllowed(allowed: CorsOrigins, origin: string): boolean {
+  if (allowed === '*') return true
+  if (allowed !== 'localhost') return allowed.includes(origin)
+  const url = URL.parse(origin)
+  return url?.protocol === 'http:' && ['localhost', '127.0.0.1', '[::1]'].includes(url.hostname)
 }

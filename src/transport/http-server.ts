@@ -5,7 +5,7 @@ import { ValidationError } from '../platform/errors.ts'
 import type { Logger } from '../platform/logger.ts'
 import { GRAPHQL_PATH, type GraphQLEndpoint } from './graphql-endpoint.ts'
 import { homePage } from './home-page.ts'
-import { announcesTooMuch, limitChunkedBody, tooLarge } from './request-body.ts'
+import { limitBody } from './request-body.ts'
 
 export interface HttpServerOptions {
   endpoint: GraphQLEndpoint
@@ -26,7 +26,8 @@ type Route = (request: IncomingMessage, response: ServerResponse) => Promise<voi
 const REQUEST_TIMEOUT_MS = 30_000
 /** How long requests that are being answered may take when the server stops. */
 const DRAIN_TIMEOUT_MS = 5_000
-const MAX_SIGN_IN_BYTES = 1_000
+/** A name of a hundred characters, escaped in JSON, and some more. */
+const MAX_SIGN_IN_BYTES = 8_000
 
 export interface HttpServer {
   /** Does not listen yet. */
@@ -41,17 +42,14 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const findRoute = (method: string | undefined, path: string): Route =>
     routes.get(`${method === 'HEAD' ? 'GET' : method} ${path}`) ?? nothingHere
   const answerGraphQL: Route = async (request, response) => {
-    if (announcesTooMuch(request, maxBodyBytes)) {
-      refuseBody(request, response, maxBodyBytes)
-      return
-    }
-    limitChunkedBody(request, maxBodyBytes)
+    limitBody(request, response, maxBodyBytes)
     await endpoint(request, response)
   }
   const open = new Set<ServerResponse>()
   const server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
     open.add(response)
     response.once('close', () => open.delete(response))
+    if (!server.listening) closeAfter(response)
     const path = URL.parse(request.url ?? '', 'http://host')?.pathname ?? ''
     const answer = async () => {
       if (path === GRAPHQL_PATH) await answerGraphQL(request, response)
@@ -68,11 +66,19 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
 
 async function drain(server: Server, open: ReadonlySet<ServerResponse>): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-  for (const response of open) if (isEventStream(response)) response.destroy()
+  for (const response of open) {
+    if (isEventStream(response)) response.destroy()
+    else closeAfter(response)
+  }
   server.closeIdleConnections()
   const tooLate = setTimeout(() => server.closeAllConnections(), DRAIN_TIMEOUT_MS)
   await closed
   clearTimeout(tooLate)
+}
+
+/** A connection that is kept alive and busy would be served for as long as its client likes. */
+function closeAfter(response: ServerResponse): void {
+  if (!response.headersSent) response.setHeader('connection', 'close')
 }
 
 /** Ended in order, a stream would count as complete, and its client would not come back. */
@@ -113,7 +119,13 @@ function createRoutes({ schemaText, isReady, description, hasGraphiQL, issueToke
 function signInRoute(issueToken: (name: string) => Promise<string>): Route {
   return async (request, response) => {
     const body = await readSmallBody(request, MAX_SIGN_IN_BYTES)
-    const name = body === null ? null : nameIn(body)
+    if (body === null) {
+      response.setHeader('connection', 'close')
+      const message = `The request is larger than ${MAX_SIGN_IN_BYTES} bytes.`
+      sendJson(response, 413, { error: { code: 'PAYLOAD_TOO_LARGE', message, limit: MAX_SIGN_IN_BYTES } })
+      return
+    }
+    const name = nameIn(body)
     if (name === null) {
       sendJson(response, 400, { error: { code: 'BAD_REQUEST', message: 'Send JSON as {"name":"Ada"}.' } })
       return
@@ -137,24 +149,19 @@ function nameIn(body: string): string | null {
   }
 }
 
+/** Null where it is larger; the rest is then let go by, so that the answer can be read. */
 async function readSmallBody(request: IncomingMessage, maxBytes: number): Promise<string | null> {
   const chunks: Buffer[] = []
   let bytes = 0
-  for await (const chunk of request) {
+  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
     bytes += chunk.length
-    if (bytes > maxBytes) return null
+    if (bytes > maxBytes) {
+      request.resume()
+      return null
+    }
     chunks.push(chunk)
   }
   return Buffer.concat(chunks).toString('utf8')
-}
-
-function refuseBody(request: IncomingMessage, response: ServerResponse, maxBytes: number): void {
-  const { message, extensions } = tooLarge(maxBytes)
-  const { http: _status, ...shown } = extensions
-  // The rest of the body is not read: the connection cannot be used again.
-  response.setHeader('connection', 'close')
-  sendJson(response, 413, { errors: [{ message, extensions: shown }] })
-  request.resume()
 }
 
 function sendJson(response: ServerResponse, status: number, body: object): void {

@@ -1,7 +1,18 @@
 // Refuses documents that are too long to read and operations that are too costly to run, before they run.
 
 import { complexityFromQuery } from '@pothos/plugin-complexity'
-import { type DocumentNode, type ExecutionArgs, type GraphQLSchema, getOperationAST, Kind, parse } from 'graphql'
+import {
+  type ASTVisitor,
+  type DocumentNode,
+  type ExecutionArgs,
+  GraphQLError,
+  type GraphQLSchema,
+  getOperationAST,
+  isIntrospectionType,
+  Kind,
+  parse,
+  type ValidationContext,
+} from 'graphql'
 import type { Plugin } from 'graphql-yoga'
 import { GateError } from '../platform/errors.ts'
 
@@ -11,12 +22,49 @@ const MAX_TOKENS = 4_000
 /** What an operation may cost at most. A field costs 1; what stands on a page counts as often as the page is long. */
 const LIMITS = { complexity: 20_000, depth: 15, breadth: 300 } as const
 
-export function useTokenLimit(): Plugin {
+/** How often one document may ask for `__schema` or `__type`. */
+const MAX_INTROSPECTIONS = 10
+
+/** Limits of the document itself; GraphQL's parser and validation hold it to them. */
+export function useDocumentLimits(): Plugin {
   return {
     onParse({ setParseFn }) {
-      setParseFn((source, parseOptions) => parse(source, { ...parseOptions, maxTokens: MAX_TOKENS }))
+      setParseFn((source, parseOptions) => {
+        try {
+          return parse(source, { ...parseOptions, maxTokens: MAX_TOKENS })
+        } catch (error) {
+          // The parser calls itself for every level: within the limit of tokens, brackets can still exhaust the stack.
+          throw error instanceof RangeError ? tooComplex('The document is nested too deeply to be read.') : error
+        }
+      })
+    },
+    onValidate({ addValidationRule }) {
+      addValidationRule(limitIntrospection)
     },
   }
+}
+
+/** Introspection costs nothing by the limits above; repeated by aliases, a short document would give many megabytes. */
+function limitIntrospection(context: ValidationContext): ASTVisitor {
+  let asked = 0
+  let refused = false
+  return {
+    Field(node) {
+      const name = node.name.value
+      if (name === '__schema' || name === '__type') asked++
+      const parent = context.getParentType()
+      const isRenamed = node.alias !== undefined && node.alias.value !== name
+      const isRepeated = asked > MAX_INTROSPECTIONS || (isRenamed && parent && isIntrospectionType(parent))
+      if (isRepeated && !refused) {
+        refused = true
+        context.reportError(tooComplex('The document asks for the same part of the schema again and again.'))
+      }
+    },
+  }
+}
+
+function tooComplex(message: string): GraphQLError {
+  return new GraphQLError(message, { extensions: { code: 'QUERY_TOO_COMPLEX', retryable: false } })
 }
 
 /** The refusal of an operation that costs too much; null for one that may run. */

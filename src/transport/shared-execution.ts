@@ -30,8 +30,13 @@ export function createSharedExecution(schema: GraphQLSchema): SubscribeShared {
       if (typeof event !== 'object' || event === null) return alone()
       const results: Results = resultsOf.get(event) ?? new Map()
       resultsOf.set(event, results)
-      const shared = results.get(group.key) ?? alone()
+      const known = results.get(group.key)
+      if (known) return known
+      const shared = alone()
       results.set(group.key, shared)
+      // What a viewer may see changes, and a failure passes: whoever asks later, for a replay, has it executed anew.
+      const forget = () => void results.delete(group.key)
+      void shared.then(({ errors }) => (group.viewerDependent || errors ? forget() : undefined), forget)
       return shared
     }
     return mapSource(source, run)
@@ -49,6 +54,7 @@ function groupOf(
   const viewer = viewerDependent ? (contextValue.viewer?.userId ?? '') : null
   return {
     key: JSON.stringify([id, viewer, variables]),
+    viewerDependent,
     context: viewerDependent ? contextValue : withoutViewer(contextValue),
   }
 }

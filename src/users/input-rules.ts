@@ -10,6 +10,8 @@ const webUrl = z.string().transform((text, ctx) => {
     ctx.addIssue({ code: 'custom', message, params: { limit } })
     return z.NEVER
   }
+  // A URL parser would drop or replace these silently.
+  if (!text.isWellFormed() || /\p{Cc}/u.test(text)) return refuse('holds a control character or a lone surrogate')
   const url = text.length > MAX_URL_LENGTH ? null : URL.parse(text)
   // What is stored is the URL in its canonical form, where a letter may take six characters.
   const isTooLong = text.length > MAX_URL_LENGTH || (url !== null && url.href.length > MAX_URL_LENGTH)

@@ -14,19 +14,23 @@ const SEEN_TTL_MS = 5 * 60 * 1_000
 export type Users = ReturnType<typeof createUsers>
 
 export function createUsers({ db, publisher }: { db: Db; publisher: Publisher }) {
-  const seen = new LRUCache<string, Promise<string>>({ max: SEEN_MAX, ttl: SEEN_TTL_MS })
+  const seen = new LRUCache<string, { claims: string; id: Promise<string> }>({ max: SEEN_MAX, ttl: SEEN_TTL_MS })
 
   return {
     /** The id of the user with these claims, created at first sight, their profile kept current. */
-    ensureUser(claims: Claims): Promise<string> {
-      const key = JSON.stringify([claims.subject, claims.name, claims.picture])
-      const known = seen.get(key)
-      if (known) return known
-      const ensured = upsertFromClaims(db, claims).then((user) => user.id)
-      seen.set(key, ensured)
+    ensureUser({ subject, name, picture }: Claims): Promise<string> {
+      const claims = JSON.stringify([name, picture])
+      const known = seen.get(subject)
+      // By the latest claims only: a name that changes back is a change too.
+      if (known?.claims === claims) return known.id
+      const id = upsertFromClaims(db, { subject, name, picture }).then((user) => user.id)
+      const latest = { claims, id }
+      seen.set(subject, latest)
       // A failure must not be remembered.
-      ensured.catch(() => seen.delete(key))
-      return ensured
+      id.catch(() => {
+        if (seen.peek(subject) === latest) seen.delete(subject)
+      })
+      return id
     },
 
     /** Null for an unknown id. Calls of one tick share one query. */

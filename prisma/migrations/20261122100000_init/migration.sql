@@ -115,6 +115,9 @@ CREATE INDEX "rooms_search_text_idx" ON "rooms" USING GIN ("search_text" gin_trg
 CREATE INDEX "memberships_user_id_room_id_idx" ON "memberships"("user_id", "room_id");
 
 -- CreateIndex
+CREATE INDEX "memberships_room_id_id_idx" ON "memberships"("room_id", "id");
+
+-- CreateIndex
 CREATE UNIQUE INDEX "memberships_room_id_user_id_key" ON "memberships"("room_id", "user_id");
 
 -- CreateIndex
@@ -125,12 +128,6 @@ CREATE UNIQUE INDEX "messages_room_id_seq_key" ON "messages"("room_id", "seq");
 
 -- CreateIndex
 CREATE UNIQUE INDEX "messages_room_id_author_id_client_message_id_key" ON "messages"("room_id", "author_id", "client_message_id");
-
--- CreateIndex
-CREATE INDEX "room_events_created_at_idx" ON "room_events"("created_at");
-
--- CreateIndex
-CREATE INDEX "user_events_created_at_idx" ON "user_events"("created_at");
 
 -- AddForeignKey
 ALTER TABLE "rooms" ADD CONSTRAINT "rooms_created_by_id_fkey" FOREIGN KEY ("created_by_id") REFERENCES "users"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
