@@ -34,9 +34,13 @@ query Rooms {
 mutation CreateRoom($input: CreateRoomInput!) {
   createRoom(input: $input) {
     __typename
-    ... on CreateRoomSuccess { room { id name slug } }
+    ... on CreateRoomSuccess {
+      room { id name slug }
+    }
     ... on Error { code message }
-    ... on ValidationError { issues { path message limit } }
+    ... on ValidationError {
+      issues { path message limit }
+    }
   }
 }`,
     variables: { input: { name: 'Tea room', topic: 'Black or green?' } },
@@ -60,11 +64,13 @@ subscription RoomEvents($roomId: ID!, $after: Int) {
     variables: { roomId: ROOM_ID },
   },
   {
-    query: `# Only members write: who did not create the room joins it.
+    query: `# Only members write. Who made the room is one.
 mutation JoinRoom($input: JoinRoomInput!) {
   joinRoom(input: $input) {
     __typename
-    ... on JoinRoomSuccess { room { id name memberCount } }
+    ... on JoinRoomSuccess {
+      room { id name memberCount }
+    }
     ... on Error { code message }
   }
 }`,
@@ -79,7 +85,9 @@ mutation JoinRoom($input: JoinRoomInput!) {
       presentCount
     }
     ... on Error { code message }
-    ... on ValidationError { issues { path message limit } }
+    ... on ValidationError {
+      issues { path message limit }
+    }
   }
 }`,
     variables: { input: { roomId: ROOM_ID, text: 'Hello!' } },

@@ -53,8 +53,8 @@ export function createGraphiQL(settings: GraphiQLSettings | null): Options {
     renderGraphiQL: async ({ signIn, ...options }: PageOptions) => {
       // Nine megabytes of page: only who opens it pays for it.
       const { renderGraphiQL } = await import('@graphql-yoga/render-graphiql')
-      const bar = `${signIn ? signInBar(signIn) : ''}<script>(${keepTabs})()</script>`
-      return renderGraphiQL(options).replace(/<body[^>]*>/, (body) => `${body}${bar}`)
+      const more = `${MEND_TABS}${signIn ? signInBar(signIn) : ''}`
+      return renderGraphiQL(options).replace(/<body[^>]*>/, (body) => `${body}${more}`)
     },
   }
 }
@@ -87,19 +87,21 @@ body { display: flex; flex-direction: column; height: 100vh }
 const escapeHtml = (text: string): string => text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
 
 /**
- * Runs in the page, before GraphiQL. That keeps its tabs, but opens one more with every load unless the last operation
- * that it remembers is one of them.
+ * GraphiQL moves a tab that is pressed to where it was first laid out, away from the mouse, so that no click comes of it.
+ * And it keeps its tabs, but opens one more with every load unless the last operation that it remembers is one of them.
  */
-const keepTabs = `function () {
-  try {
-    const { tabs, activeTabIndex } = JSON.parse(localStorage.getItem('graphiql:tabState'))
-    const url = new URL(location.href)
-    const linked = url.searchParams.get('query')
-    const index = linked === null ? activeTabIndex : tabs.findIndex((tab) => tab.query === linked)
-    if (index < 0) return
+const MEND_TABS = `<style>.graphiql-container .graphiql-tab { transform: none !important }</style>
+<script>
+try {
+  const { tabs, activeTabIndex } = JSON.parse(localStorage.getItem('graphiql:tabState'))
+  const url = new URL(location.href)
+  const linked = url.searchParams.get('query')
+  const tab = tabs[linked === null ? activeTabIndex : tabs.findIndex(({ query }) => query === linked)]
+  if (tab) {
     url.searchParams.delete('query')
     history.replaceState({}, '', url)
-    localStorage.setItem('graphiql:query', tabs[index].query ?? '')
-    localStorage.setItem('graphiql:variables', tabs[index].variables ?? '')
-  } catch {} // nothing kept yet
-}`
+    localStorage.setItem('graphiql:query', tab.query ?? '')
+    localStorage.setItem('graphiql:variables', tab.variables ?? '')
+  }
+} catch {} // nothing is kept yet
+</script>`

@@ -2,10 +2,12 @@
 
 import type { TestProject } from 'vitest/node'
 import './provided.ts'
+import { findBrowser } from './browser.ts'
 import { startTestPostgres } from './postgres-server.ts'
 import { findRedisServer, startTestRedis, type TestRedis } from './redis-server.ts'
 
 export default async function setUp(project: TestProject): Promise<() => Promise<void>> {
+  project.provide('browserPath', findBrowserIfThereIsOne())
   const redis = await startRedisIfThereIsOne()
   try {
     const postgres = await startTestPostgres()
@@ -31,4 +33,12 @@ async function startRedisIfThereIsOne(): Promise<TestRedis | null> {
     `No redis-server here: ${leftOut} was left out. To run it, ${advice}${url ? '' : ' or set TEST_REDIS_URL'}.`,
   )
   return url ? startTestRedis() : null
+}
+
+function findBrowserIfThereIsOne(): string | null {
+  const path = findBrowser()
+  const advice = 'install Chromium (Debian: apt-get install chromium) or Google Chrome'
+  if (path === null && process.env.CI) throw new Error(`CI runs every suite, and there is no browser: ${advice}`)
+  if (path === null) console.warn(`No browser here: what needs one was left out. To run it, ${advice}.`)
+  return path
 }

@@ -1,11 +1,12 @@
 // Throwaway Redis servers for tests: on a free port of 127.0.0.1, without persistence, gone with this process.
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import net from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
 import { eventually } from './eventually.ts'
+import { findProgram } from './find-program.ts'
 
 export interface TestRedis {
   url: string
@@ -20,9 +21,7 @@ export interface TestRedis {
 /** The path of a redis-server, or null; SOHBET_TEST_NO_REDIS=1 pretends that there is none. */
 export function findRedisServer(): string | null {
   if (process.env.SOHBET_TEST_NO_REDIS === '1') return null
-  const folders = [...(process.env.PATH ?? '').split(path.delimiter), '/usr/bin', '/usr/local/bin', '/opt/homebrew/bin']
-  const candidates = folders.filter((folder) => folder !== '').map((folder) => path.join(folder, 'redis-server'))
-  return candidates.find(isExecutable) ?? null
+  return findProgram('redis-server')
 }
 
 /** The server of TEST_REDIS_URL where that is set, else one of our own. */
@@ -147,13 +146,4 @@ function freePort(): Promise<number> {
       })
     })
   })
-}
-
-function isExecutable(file: string): boolean {
-  try {
-    accessSync(file, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
 }

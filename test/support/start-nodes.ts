@@ -91,12 +91,16 @@ export function signToken(subject: string, claims: Record<string, unknown> = {},
     .sign(Buffer.from(TEST_SECRET))
 }
 
-/** Runs the same stories on one node without Redis and on two nodes that share one. */
-export function describeTopologies(title: string, stories: (nodes: () => TestNodes) => void): void {
+/** Runs the same stories on one node without Redis and on two nodes that share one. Settings are as in the environment. */
+export function describeTopologies(
+  title: string,
+  stories: (nodes: () => TestNodes) => void,
+  settings: Record<string, string> = {},
+): void {
   const redisUrl = inject('redisUrl')
-  describe(`${title}, on one node`, () => runOn({ nodes: 1, redisUrl: null }, stories))
+  describe(`${title}, on one node`, () => runOn({ nodes: 1, redisUrl: null, settings }, stories))
   describe.skipIf(redisUrl === null)(`${title}, on two nodes with Redis ${redisUrl ? '' : NO_REDIS}`, () =>
-    runOn({ nodes: 2, redisUrl }, stories),
+    runOn({ nodes: 2, redisUrl, settings }, stories),
   )
 }
 
