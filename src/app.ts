@@ -108,6 +108,7 @@ async function start({ config, logger, clock }: Required<AppOptions>, opened: Cl
     description,
     hasGraphiQL: config.http.graphiql,
     issueToken,
+    corsOrigins: config.http.corsOrigins,
     maxBodyBytes: config.http.maxBodyBytes,
     logger,
   })

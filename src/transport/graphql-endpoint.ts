@@ -9,15 +9,13 @@ import { GateError } from '../platform/errors.ts'
 import { newId } from '../platform/ids.ts'
 import type { Logger } from '../platform/logger.ts'
 import type { Viewer } from '../platform/viewer.ts'
+import { type CorsOrigins, isAllowedOrigin } from './cors.ts'
 import { createGraphiQL, type GraphiQLSettings } from './graphiql.ts'
 import { refuseCostly, useDocumentLimits } from './operation-limits.ts'
 import { createSharedExecution, type SubscriptionArgs } from './shared-execution.ts'
 
 export const GRAPHQL_PATH = '/graphql'
 const REQUEST_ID = /^[\w.:-]{1,100}$/
-
-/** Origins whose pages may call this server: any, any on this very machine, or those listed. */
-export type CorsOrigins = '*' | 'localhost' | readonly string[]
 
 export interface EndpointOptions {
   schema: GraphQLSchema
@@ -172,13 +170,6 @@ function requestIdOf(request: Request | undefined): string {
 
 /** Without headers a browser keeps the answer from the page. Tokens travel in a header of their own: no credentials. */
 function corsFor(allowed: CorsOrigins, origin: string | null): CORSOptions {
-  if (origin === null || !isAllowed(allowed, origin)) return false
+  if (origin === null || !isAllowedOrigin(allowed, origin)) return false
   return { origin: [origin], credentials: false, exposedHeaders: ['x-request-id'], maxAge: 86_400 }
-}
-
-function isAllowed(allowed: CorsOrigins, origin: string): boolean {
-  if (allowed === '*') return true
-  if (allowed !== 'localhost') return allowed.includes(origin)
-  const url = URL.parse(origin)
-  return url?.protocol === 'http:' && ['localhost', '127.0.0.1', '[::1]'].includes(url.hostname)
 }

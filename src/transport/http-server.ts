@@ -1,11 +1,13 @@
 // Everything that this server answers over HTTP: GraphQL at its path, and the few routes around it.
 
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { ValidationError } from '../platform/errors.ts'
+import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { Logger } from '../platform/logger.ts'
+import type { CorsOrigins } from './cors.ts'
 import { GRAPHQL_PATH, type GraphQLEndpoint } from './graphql-endpoint.ts'
 import { homePage } from './home-page.ts'
 import { limitBody } from './request-body.ts'
+import { type Route, send, sendJson } from './routes.ts'
+import { signInRoutes } from './sign-in-route.ts'
 
 export interface HttpServerOptions {
   endpoint: GraphQLEndpoint
@@ -16,18 +18,16 @@ export interface HttpServerOptions {
   hasGraphiQL: boolean
   /** A token for a name, where signing in by name is possible; else null. */
   issueToken: ((name: string) => Promise<string>) | null
+  /** For signing in by name; the endpoint keeps its own. */
+  corsOrigins: CorsOrigins
   maxBodyBytes: number
   logger: Logger
 }
-
-type Route = (request: IncomingMessage, response: ServerResponse) => Promise<void> | void
 
 /** The slowest client gets this long to send a request. */
 const REQUEST_TIMEOUT_MS = 30_000
 /** How long requests that are being answered may take when the server stops. */
 const DRAIN_TIMEOUT_MS = 5_000
-/** A name of a hundred characters, escaped in JSON, and some more. */
-const MAX_SIGN_IN_BYTES = 8_000
 
 export interface HttpServer {
   /** Does not listen yet. */
@@ -89,7 +89,7 @@ function isEventStream(response: ServerResponse): boolean {
 const nothingHere: Route = (_request, response) =>
   sendJson(response, 404, { error: 'There is nothing here. GraphQL is at /graphql.' })
 
-function createRoutes({ schemaText, isReady, description, hasGraphiQL, issueToken }: HttpServerOptions) {
+function createRoutes({ schemaText, isReady, description, hasGraphiQL, issueToken, corsOrigins }: HttpServerOptions) {
   const routes = new Map<string, Route>([
     ['GET /health', (_request, response) => sendJson(response, 200, { status: 'alive' })],
     [
@@ -111,69 +111,7 @@ function createRoutes({ schemaText, isReady, description, hasGraphiQL, issueToke
         ),
     ],
   ])
-  if (issueToken) routes.set('POST /sign-in', signInRoute(issueToken))
+  if (issueToken)
+    for (const [method, route] of signInRoutes(issueToken, corsOrigins)) routes.set(`${method} /sign-in`, route)
   return routes
-}
-
-/** Development only: `{ "name": "Ada" }` gives `{ "token": "…" }`. */
-function signInRoute(issueToken: (name: string) => Promise<string>): Route {
-  return async (request, response) => {
-    const body = await readSmallBody(request, MAX_SIGN_IN_BYTES)
-    if (body === null) {
-      response.setHeader('connection', 'close')
-      const message = `The request is larger than ${MAX_SIGN_IN_BYTES} bytes.`
-      sendJson(response, 413, { error: { code: 'PAYLOAD_TOO_LARGE', message, limit: MAX_SIGN_IN_BYTES } })
-      return
-    }
-    const name = nameIn(body)
-    if (name === null) {
-      sendJson(response, 400, { error: { code: 'BAD_REQUEST', message: 'Send JSON as {"name":"Ada"}.' } })
-      return
-    }
-    try {
-      sendJson(response, 200, { token: await issueToken(name) })
-    } catch (error) {
-      if (!(error instanceof ValidationError)) throw error
-      sendJson(response, 400, { error: { code: error.code, message: error.message, issues: error.issues } })
-    }
-  }
-}
-
-function nameIn(body: string): string | null {
-  try {
-    const parsed: unknown = JSON.parse(body)
-    const name = typeof parsed === 'object' && parsed !== null && 'name' in parsed ? parsed.name : null
-    return typeof name === 'string' ? name : null
-  } catch {
-    return null
-  }
-}
-
-/** Null where it is larger; the rest is then let go by, so that the answer can be read. */
-async function readSmallBody(request: IncomingMessage, maxBytes: number): Promise<string | null> {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
-    bytes += chunk.length
-    if (bytes > maxBytes) {
-      request.resume()
-      return null
-    }
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString('utf8')
-}
-
-function sendJson(response: ServerResponse, status: number, body: object): void {
-  send(response, status, 'application/json; charset=utf-8', JSON.stringify(body))
-}
-
-function send(response: ServerResponse, status: number, contentType: string, body: string): void {
-  response.writeHead(status, {
-    'content-type': contentType,
-    'content-length': Buffer.byteLength(body),
-    'cache-control': 'no-store',
-    'x-content-type-options': 'nosniff',
-  })
-  response.end(body)
 }

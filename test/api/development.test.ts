@@ -33,6 +33,18 @@ describe('in development', () => {
   const viewer = async (token: string) =>
     (await post(`${app.url}/graphql`, '{ viewer { id name } }', { token })).data?.viewer
 
+  it('pages of this machine may sign in from another port, and pages from elsewhere may not', async () => {
+    const allowedFor = async (method: string, origin: string) => {
+      const init = { method, headers: { origin }, body: method === 'POST' ? '{"name":"Ada"}' : null }
+      const { headers } = await fetch(`${app.url}/sign-in`, { ...init, signal: AbortSignal.timeout(10_000) })
+      return headers.get('access-control-allow-origin')
+    }
+    for (const method of ['OPTIONS', 'POST']) {
+      expect(await allowedFor(method, 'http://localhost:5173')).toBe('http://localhost:5173')
+      expect(await allowedFor(method, 'https://evil.example.net')).toBeNull()
+    }
+  })
+
   it('everybody signs in with just a name, and the same name is the same user', async () => {
     const first = await signInAs('Ada')
     expect(first.status).toBe(200)

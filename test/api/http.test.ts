@@ -125,7 +125,7 @@ describe('CORS', () => {
       let nodes: TestNodes
       const url = () => nodes.urls[0] ?? ''
       beforeAll(async () => {
-        nodes = await startNodes({ settings: { CORS_ORIGINS, MAX_BODY_BYTES: '70000' } })
+        nodes = await startNodes({ settings: { CORS_ORIGINS, MAX_BODY_BYTES: '150000' } })
       })
       afterAll(() => nodes?.stop())
 

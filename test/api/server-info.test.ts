@@ -28,7 +28,7 @@ describe('serverInfo', () => {
     nodes = await startNodes({
       settings: {
         MAX_MESSAGE_CHARACTERS: '123',
-        MAX_BODY_BYTES: '70000',
+        MAX_BODY_BYTES: '150000',
         WS_MAX_PAYLOAD_BYTES: '80000',
         MAX_SUBSCRIPTIONS_PER_CONNECTION: '7',
       },
@@ -43,7 +43,7 @@ describe('serverInfo', () => {
       capabilities: expect.arrayContaining(['rooms', 'messages', 'history', 'presence', 'resume', 'subscriptions-sse']),
       limits: {
         messageCharacters: 123,
-        requestBytes: 70_000,
+        requestBytes: 150_000,
         webSocketMessageBytes: 80_000,
         subscriptionsPerConnection: 7,
         pageSize: 100,

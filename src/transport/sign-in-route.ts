@@ -1,0 +1,86 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { ValidationError } from '../platform/errors.ts'
+import { type CorsOrigins, isAllowedOrigin } from './cors.ts'
+import { type Route, sendJson } from './routes.ts'
+
+/** A name of a hundred characters, escaped in JSON, and some more. */
+const MAX_SIGN_IN_BYTES = 8_000
+
+/** Development only: `{ "name": "Ada" }` gives `{ "token": "…" }`, also to pages of the allowed origins. */
+export function signInRoutes(
+  issueToken: (name: string) => Promise<string>,
+  corsOrigins: CorsOrigins,
+): readonly (readonly [method: string, route: Route])[] {
+  const allow = (request: IncomingMessage, response: ServerResponse) => {
+    response.setHeader('vary', 'Origin')
+    const { origin } = request.headers
+    if (!origin || !isAllowedOrigin(corsOrigins, origin)) return
+    response.setHeader('access-control-allow-origin', origin)
+    response.setHeader('access-control-allow-headers', 'content-type')
+  }
+  const answer = signInRoute(issueToken)
+  return [
+    [
+      'POST',
+      (request, response) => {
+        allow(request, response)
+        return answer(request, response)
+      },
+    ],
+    [
+      'OPTIONS',
+      (request, response) => {
+        allow(request, response)
+        response.writeHead(204).end()
+      },
+    ],
+  ]
+}
+
+function signInRoute(issueToken: (name: string) => Promise<string>): Route {
+  return async (request, response) => {
+    const body = await readSmallBody(request, MAX_SIGN_IN_BYTES)
+    if (body === null) {
+      response.setHeader('connection', 'close')
+      const message = `The request is larger than ${MAX_SIGN_IN_BYTES} bytes.`
+      sendJson(response, 413, { error: { code: 'PAYLOAD_TOO_LARGE', message, limit: MAX_SIGN_IN_BYTES } })
+      return
+    }
+    const name = nameIn(body)
+    if (name === null) {
+      sendJson(response, 400, { error: { code: 'BAD_REQUEST', message: 'Send JSON as {"name":"Ada"}.' } })
+      return
+    }
+    try {
+      sendJson(response, 200, { token: await issueToken(name) })
+    } catch (error) {
+      if (!(error instanceof ValidationError)) throw error
+      sendJson(response, 400, { error: { code: error.code, message: error.message, issues: error.issues } })
+    }
+  }
+}
+
+function nameIn(body: string): string | null {
+  try {
+    const parsed: unknown = JSON.parse(body)
+    const name = typeof parsed === 'object' && parsed !== null && 'name' in parsed ? parsed.name : null
+    return typeof name === 'string' ? name : null
+  } catch {
+    return null
+  }
+}
+
+/** Null where it is larger; the rest is then let go by, so that the answer can be read. */
+async function readSmallBody(request: IncomingMessage, maxBytes: number): Promise<string | null> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+    bytes += chunk.length
+    if (bytes > maxBytes) {
+      request.resume()
+      return null
+    }
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
