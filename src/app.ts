@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
-import { createAuthenticator } from './auth/authenticator.ts'
+import { createAuthenticator, hasExpired } from './auth/authenticator.ts'
 import { createDevelopmentSignIn } from './auth/development-sign-in.ts'
 import { createTokenVerifier } from './auth/token-verifier.ts'
 import type { Config } from './config.ts'
@@ -26,6 +26,7 @@ import { Closers } from './platform/closers.ts'
 import { createDb, type Db } from './platform/db.ts'
 import { newId } from './platform/ids.ts'
 import type { Logger } from './platform/logger.ts'
+import type { Viewer } from './platform/viewer.ts'
 import { createPresence } from './presence/service.ts'
 import { Hub } from './realtime/hub.ts'
 import { createRooms } from './rooms/service.ts'
@@ -181,6 +182,7 @@ async function createServices(parts: ServiceParts, opened: Closers) {
     users,
   })
   const authorized = {
+    hasExpired: (viewer: Viewer) => hasExpired(viewer, clock),
     connect({ userId }: { userId: string }, connectionId: string) {
       const leave = presence.connect({ id: connectionId, userId })
       return () => {

@@ -1,13 +1,19 @@
+import type { Clock } from '../platform/clock.ts'
 import type { Viewer } from '../platform/viewer.ts'
 import type { Users } from '../users/service.ts'
 import { bearerToken } from './bearer.ts'
-import type { TokenVerifier } from './token-verifier.ts'
+import { CLOCK_TOLERANCE_SECONDS, type TokenVerifier } from './token-verifier.ts'
 
 /**
  * The viewer of an Authorization value; null without one. Creates the user at first sight.
  * Throws GateError: UNAUTHENTICATED, TOKEN_EXPIRED, or UNAVAILABLE while the issuer's keys cannot be had.
  */
 export type Authenticate = (authorization: string | null | undefined) => Promise<Viewer | null>
+
+/** For a viewer who was let in earlier: whether their token counts no more. The same minute's grace as at the door. */
+export function hasExpired({ expiresAt }: Viewer, clock: Clock): boolean {
+  return expiresAt.getTime() + CLOCK_TOLERANCE_SECONDS * 1_000 < clock.now()
+}
 
 export function createAuthenticator({ verifier, users }: { verifier: TokenVerifier; users: Users }): Authenticate {
   return async (authorization) => {

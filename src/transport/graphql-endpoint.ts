@@ -77,6 +77,7 @@ export function createGraphQLEndpoint({ schema, services, authenticate, logger, 
       useCostLimit(schema, present),
       useSharedSubscriptions(schema),
       usePresentedErrors(present),
+      useAbandonedStreams(),
       useResponseHeaders(),
     ],
   })
@@ -134,6 +135,24 @@ function usePresentedErrors(present: (error: unknown, requestId: string) => Grap
               if (presented) next.setResult(presented)
             },
           }
+        },
+      }
+    },
+  }
+}
+
+/** A client that leaves while its stream is being opened: nobody else would end that stream. */
+function useAbandonedStreams(): Plugin<Context & Partial<YogaInitialContext>> {
+  return {
+    onSubscribe({ args }) {
+      return {
+        onSubscribeResult({ result }) {
+          // Only over HTTP is there a request.
+          const signal = args.contextValue.request?.signal
+          if (!signal || !(Symbol.asyncIterator in result)) return
+          const end = () => void result[Symbol.asyncIterator]().return?.()
+          if (signal.aborted) end()
+          else signal.addEventListener('abort', end, { once: true })
         },
       }
     },

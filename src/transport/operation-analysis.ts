@@ -16,6 +16,8 @@ export interface OperationAnalysis {
   /** Names the operation on this node: equal for the same operation of the same document only. */
   readonly id: number
   readonly viewerDependent: boolean
+  /** The variables that the operation declares: others that a client sends along mean nothing. */
+  readonly variables: readonly string[]
   /** The variable that is nothing but the root field's `after`; it does not show in what an event looks like. */
   readonly resumeVariable: string | null
 }
@@ -37,10 +39,12 @@ export function createOperationAnalysis(schema: GraphQLSchema): AnalyzeOperation
     const key = operationName ?? ''
     const ofDocument = known.get(document) ?? new Map<string, OperationAnalysis>()
     known.set(document, ofDocument)
+    const operation = getOperationAST(document, operationName)
     const analysis = ofDocument.get(key) ?? {
       id: nextId++,
       viewerDependent: readsViewer(schema, document),
-      resumeVariable: findResumeVariable(document, getOperationAST(document, operationName)),
+      variables: (operation?.variableDefinitions ?? []).map(({ variable }) => variable.name.value).sort(),
+      resumeVariable: findResumeVariable(document, operation),
     }
     ofDocument.set(key, analysis)
     return analysis

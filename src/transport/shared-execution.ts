@@ -5,12 +5,14 @@
 import { createSourceEventStream, type ExecutionArgs, type ExecutionResult, execute, type GraphQLSchema } from 'graphql'
 import type { Context } from '../graphql/context.ts'
 import { type AnalyzeOperation, createOperationAnalysis } from './operation-analysis.ts'
+import { SharedResults } from './shared-results.ts'
+
+/** Results that a node keeps at a time: some seconds of a busy one. */
+const MAX_RESULTS = 10_000
 
 export interface SubscriptionArgs extends ExecutionArgs {
   contextValue: Context
 }
-
-type Results = Map<string, Promise<ExecutionResult>>
 
 export type SubscribeShared = (
   args: SubscriptionArgs,
@@ -18,8 +20,7 @@ export type SubscribeShared = (
 
 export function createSharedExecution(schema: GraphQLSchema): SubscribeShared {
   const analyze: AnalyzeOperation = createOperationAnalysis(schema)
-  // Events are the same objects for all subscribers of a node: results live as long as their event is in memory.
-  const resultsOf = new WeakMap<object, Results>()
+  const results = new SharedResults(MAX_RESULTS)
 
   return async (args) => {
     const source = await createSourceEventStream(args)
@@ -28,14 +29,12 @@ export function createSharedExecution(schema: GraphQLSchema): SubscribeShared {
     const run = (event: unknown): Promise<ExecutionResult> => {
       const alone = () => Promise.resolve(execute({ ...args, rootValue: event, contextValue: group.context }))
       if (typeof event !== 'object' || event === null) return alone()
-      const results: Results = resultsOf.get(event) ?? new Map()
-      resultsOf.set(event, results)
-      const known = results.get(group.key)
+      const known = results.find(event, group.key)
       if (known) return known
       const shared = alone()
-      results.set(group.key, shared)
+      results.keep(event, group.key, shared)
       // What a viewer may see changes, and a failure passes: whoever asks later, for a replay, has it executed anew.
-      const forget = () => void results.delete(group.key)
+      const forget = () => results.forget(event, group.key)
       void shared.then(({ errors }) => (group.viewerDependent || errors ? forget() : undefined), forget)
       return shared
     }
@@ -47,10 +46,12 @@ function groupOf(
   { document, operationName, variableValues, contextValue }: SubscriptionArgs,
   analyze: AnalyzeOperation,
 ) {
-  const { id, viewerDependent, resumeVariable } = analyze(document, operationName)
-  const variables = Object.entries(variableValues ?? {})
-    .filter(([name]) => name !== resumeVariable)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
+  const { id, viewerDependent, variables: declared, resumeVariable } = analyze(document, operationName)
+  const given = variableValues ?? {}
+  // A variable that is not given may have a default: that is not the same as null.
+  const variables = declared
+    .filter((name) => name !== resumeVariable)
+    .map((name) => (name in given ? [name, given[name]] : [name]))
   const viewer = viewerDependent ? (contextValue.viewer?.userId ?? '') : null
   return {
     key: JSON.stringify([id, viewer, variables]),

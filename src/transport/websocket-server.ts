@@ -24,6 +24,8 @@ export interface WebSocketServerOptions {
   describeViewer: (viewer: Viewer) => Promise<object | null>
   maxPayloadBytes: number
   maxSubscriptionsPerConnection: number
+  /** Whether the token that proved a viewer still counts: a socket may outlive it. */
+  hasExpired: (viewer: Viewer) => boolean
   keepAliveMs: number
   logger: Logger
 }
@@ -54,7 +56,7 @@ export interface GraphQLWebSocketServer {
 }
 
 export function createWebSocketServer(options: WebSocketServerOptions): GraphQLWebSocketServer {
-  const { server, endpoint, authenticate, connect, description, describeViewer, logger } = options
+  const { server, endpoint, authenticate, connect, hasExpired, description, describeViewer, logger } = options
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: options.maxPayloadBytes,
@@ -63,13 +65,16 @@ export function createWebSocketServer(options: WebSocketServerOptions): GraphQLW
     handleProtocols,
   })
   server.on('upgrade', (request: IncomingMessage, socket, head) => {
+    // Node takes its own listener away with the upgrade: without one, a client's reset would end the process.
+    socket.on('error', () => socket.destroy())
     if (URL.parse(request.url ?? '', 'http://host')?.pathname !== GRAPHQL_PATH) {
-      socket.end('HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n')
+      // A peer that never closes its side must not keep the socket.
+      socket.once('finish', () => socket.destroy())
+      socket.end('HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 0\r\n\r\n')
       return
     }
     sockets.handleUpgrade(request, socket, head, (webSocket) => sockets.emit('connection', webSocket, request))
   })
-  sockets.on('wsClientError', (error) => logger.debug({ err: error }, 'a socket was refused'))
 
   const protocol = makeServer<Parameters, SocketExtra & Partial<SocketState>>({
     connectionInitWaitTimeout: CONNECTION_INIT_TIMEOUT_MS,
@@ -107,6 +112,9 @@ export function createWebSocketServer(options: WebSocketServerOptions): GraphQLW
       try {
         // GraphiQL signs in with each operation (its Headers tab), not with the connection.
         const viewer = extra.viewer ?? (await authenticate(authorizationOf(payload.extensions?.headers)))
+        if (viewer && hasExpired(viewer)) {
+          throw new GateError('TOKEN_EXPIRED', 'The token of this connection has expired.', { retryable: true })
+        }
         return await prepare(endpoint, payload, { viewer, connectionId: extra.connectionId ?? '' })
       } catch (error) {
         return [presentError(error, { requestId: newId(), logger })]

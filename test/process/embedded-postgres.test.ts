@@ -11,6 +11,7 @@ import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/platform
 import { startOfProcess } from '../../src/platform/process-identity.ts'
 import { eventually } from '../support/eventually.ts'
 import { temporaryFolder } from '../support/postgres-server.ts'
+import { processTable } from '../support/process-table.ts'
 
 const PROJECT = fileURLToPath(new URL('../..', import.meta.url))
 const MODULE = pathToFileURL(join(PROJECT, 'src/platform/embedded-postgres.ts')).href
@@ -109,41 +110,21 @@ async function startOwner(options?: OwnerOptions): Promise<Owner> {
 
 async function supervisorAndPostmaster(): Promise<[number, number]> {
   const postmaster = Number((await readFile(join(dataDir, 'postgres/postmaster.pid'), 'utf8')).split('\n')[0])
-  const [, supervisor] = (await processTable()).find(([pid]) => pid === postmaster) ?? []
-  if (supervisor === undefined) throw new Error('The server is not running')
-  return [supervisor, postmaster]
+  const server = (await processTable()).find(({ pid }) => pid === postmaster)
+  if (server === undefined) throw new Error('The server is not running')
+  return [server.parent, postmaster]
 }
 
 /** Every live process with the folder in its arguments, and their descendants: Postgres' children change their title. */
 async function processesOf(dir: string): Promise<number[]> {
   const table = await processTable()
   const owned = new Set(owners.map((owner) => owner.pid))
-  const found = new Set(table.filter(([pid, , args]) => args.includes(dir) && !owned.has(pid)).map(([pid]) => pid))
+  const found = new Set(table.filter(({ pid, args }) => args.includes(dir) && !owned.has(pid)).map(({ pid }) => pid))
   for (let size = -1; size !== found.size; ) {
     size = found.size
-    for (const [pid, parent] of table) if (found.has(parent)) found.add(pid)
+    for (const { pid, parent } of table) if (found.has(parent)) found.add(pid)
   }
   return [...found]
-}
-
-/** [pid, parent's pid, arguments] of every process but zombies. */
-async function processTable(): Promise<[number, number, string][]> {
-  if (process.platform !== 'linux') {
-    const ps = spawn('ps', ['-axo', 'pid=,ppid=,stat=,args='], { stdio: ['ignore', 'pipe', 'inherit'] })
-    const lines = (await ps.stdout.toArray()).join('').split('\n')
-    return lines.flatMap((line): [number, number, string][] => {
-      const [, pid, parent, state, args] = /^\s*(\d+)\s+(\d+)\s+(\S+)\s+(.*)$/.exec(line) ?? []
-      return args === undefined || state?.startsWith('Z') ? [] : [[Number(pid), Number(parent), args]]
-    })
-  }
-  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
-  const rows = pids.map(async (pid): Promise<[number, number, string][]> => {
-    const status = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
-    const args = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
-    const [state, parent] = status.slice(status.lastIndexOf(')') + 2).split(' ')
-    return status === '' || state === 'Z' ? [] : [[Number(pid), Number(parent), args.replaceAll('\0', ' ')]]
-  })
-  return (await Promise.all(rows)).flat()
 }
 
 const expectGone = (pids: number[]) =>
@@ -219,9 +200,9 @@ describe('the embedded Postgres', () => {
     void exited.then(() => (gone = true))
     await query(url, 'CREATE TABLE kept AS SELECT 42 AS answer')
     const [, postmaster] = await supervisorAndPostmaster()
-    const child = (await processTable()).find(([, parent]) => parent === postmaster)
-    process.kill(child?.[0] ?? 0, 'SIGKILL')
-    await expectGone([child?.[0] ?? 0])
+    const child = (await processTable()).find(({ parent }) => parent === postmaster)
+    process.kill(child?.pid ?? 0, 'SIGKILL')
+    await expectGone([child?.pid ?? 0])
     await eventually(async () => expect(await query(url, 'SELECT answer FROM kept')).toEqual([{ answer: 42 }]))
     expect(gone).toBe(false)
   }, 60_000)
@@ -305,9 +286,7 @@ asRoot(`as root${IS_ROOT ? '' : ' (left out: the tests do not run as root)'}`, (
     const copies = (await readdir(dataDir)).filter((name) => name.startsWith('postgres-programs-'))
     expect(copies).toHaveLength(1)
     expect(await stat(join(dataDir, copies[0] ?? ''))).toMatchObject({ uid: 0, mode: 0o40755 })
-    const commands = (await processTable())
-      .filter(([, , args]) => args.includes(`-D ${dataDir}`))
-      .map(([, , args]) => args)
+    const commands = (await processTable()).filter(({ args }) => args.includes(`-D ${dataDir}`)).map(({ args }) => args)
     expect(commands.every((args) => args.includes(`${dataDir}/postgres-programs-`))).toBe(true)
     owner.process.kill('SIGKILL')
     await owner.exit
