@@ -36,7 +36,8 @@ export async function serve(): Promise<void> {
     process.stderr.write(`${reason}: nothing that was acknowledged is lost. Start again.\n`)
     stop(reason, 1)
   })
-  announce(app.url, app.issueToken !== null, config.http.graphiql)
+  if (config.mode === 'development') announce(app.url, app.issueToken !== null, config.http.graphiql)
+  else logger.info({ url: app.url }, 'Sohbet is ready')
 }
 
 function closeAndExit(app: App, options: { exitCode: number; timeoutMs: number; logger: Logger }): void {

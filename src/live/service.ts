@@ -39,34 +39,52 @@ export function createLive({ hub, rooms, users, presence }: LiveOptions) {
     const room = await rooms.requireReadableRoom(viewer, roomId)
     check(room)
     const cursor = await hub.open(roomTopic(roomId), { head: room.lastSeq, ...(after === null ? {} : { after }) })
-    const leave = presence.enterRoom(roomId, { id: connectionId, userId: viewer.userId })
-    return { cursor, leave }
+    const leave = presence.enterRoom(roomId, deviceOf(viewer, connectionId))
+    return { cursor, leave, losesRoom: createLossCheck(viewer, room) }
+  }
+
+  /** Ends a stream that is not of the log when the viewer loses the room. Returns what ends this watch. */
+  async function endWithMembership(viewer: Viewer, room: Room, end: () => void): Promise<() => void> {
+    if (room.kind === 'PUBLIC') return () => {}
+    const cursor = await hub.open(roomTopic(room.id), { head: room.lastSeq })
+    const losesRoom = createLossCheck(viewer, room)
+    const watch = async () => {
+      for await (const item of cursor) if (losesRoom(item)) return end()
+    }
+    // Only what ends the process makes a cursor fail.
+    watch().catch(end)
+    return () => void cursor.return()
   }
 
   return {
     /** The room's log from `after` on; without it, from the head as it is now. */
     async openRoomEvents(viewer: Viewer, connectionId: string, roomId: string, after: number | null) {
-      const { cursor, leave } = await openRoom(viewer, connectionId, roomId, after)
+      const { cursor, leave, losesRoom } = await openRoom(viewer, connectionId, roomId, after)
       return mapIterator<FeedItem<LogEvent>, RoomEvent | StreamMark>(
         cursor,
-        // A room's topic carries room events only.
-        (item) => ({ value: item.kind === 'entry' ? (item.entry.event as RoomEvent) : toMark(item) }),
+        (item) => ({
+          // A room's topic carries room events only.
+          value: item.kind === 'entry' ? (item.entry.event as RoomEvent) : toMark(item),
+          last: losesRoom(item),
+        }),
         leave,
       )
     },
 
     /** The same, messages only. A resume point that the log no longer reaches is refused with RESYNC_REQUIRED. */
     async openMessages(viewer: Viewer, connectionId: string, roomId: string, after: number | null) {
-      const { cursor, leave } = await openRoom(viewer, connectionId, roomId, after, ({ logFloor, lastSeq }) => {
+      const check = ({ logFloor, lastSeq }: Room) => {
         if (after === null || (after >= logFloor && after <= lastSeq)) return
         const fromSeq = after > lastSeq ? lastSeq + 1 : logFloor + 1
         const message = 'The log does not reach back to `after`: read the history anew.'
         throw new GateError('RESYNC_REQUIRED', message, { fromSeq })
-      })
+      }
+      const { cursor, leave, losesRoom } = await openRoom(viewer, connectionId, roomId, after, check)
       return mapIterator<FeedItem<LogEvent>, MessageItem>(
         cursor,
         (item) => {
           if (item.kind === 'resync') return { value: { type: 'ResyncRequired', fromSeq: item.fromSeq }, last: true }
+          if (losesRoom(item)) return 'end'
           if (item.kind === 'caught-up' || item.entry.event.type !== 'MessageSent') return null
           return { value: item.entry.event.message }
         },
@@ -76,12 +94,21 @@ export function createLive({ hub, rooms, users, presence }: LiveOptions) {
 
     /** Who is in the room: the snapshot, then changes. Watching a room is being in it. */
     async openRoomPresence(viewer: Viewer, connectionId: string, roomId: string) {
-      await rooms.requireReadableRoom(viewer, roomId)
-      const leave = presence.enterRoom(roomId, { id: connectionId, userId: viewer.userId })
+      const room = await rooms.requireReadableRoom(viewer, roomId)
+      const leave = presence.enterRoom(roomId, deviceOf(viewer, connectionId))
       try {
         // So that the snapshot shows the viewer themself.
         await presence.settled()
-        return mapIterator<RosterItem, RosterItem>(await presence.watch(roomId), (value) => ({ value }), leave)
+        const roster = await presence.watch(roomId)
+        const unwatch = await endWithMembership(viewer, room, () => void roster.return())
+        return mapIterator<RosterItem, RosterItem>(
+          roster,
+          (value) => ({ value }),
+          () => {
+            unwatch()
+            leave()
+          },
+        )
       } catch (error) {
         leave()
         throw error
@@ -100,6 +127,18 @@ export function createLive({ hub, rooms, users, presence }: LiveOptions) {
         leave,
       )
     },
+  }
+}
+
+/**
+ * Whether an item takes the room from the viewer: they left a room that only its members may read. Only after the stream
+ * was accepted; what a replay tells is past.
+ */
+function createLossCheck({ userId }: Viewer, { kind, lastSeq }: Room): (item: FeedItem<LogEvent>) => boolean {
+  return (item) => {
+    if (kind === 'PUBLIC' || item.kind !== 'entry' || item.entry.seq <= lastSeq) return false
+    const { event } = item.entry
+    return event.type === 'MemberLeft' && event.user.id === userId
   }
 }
 

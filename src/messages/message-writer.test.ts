@@ -11,9 +11,10 @@ const MAX_GROUP = 256
 const MAX_QUEUED = 20_000
 
 class DataError extends Error {}
+class LockError extends Error {}
 
-function message(id: string): NewMessage {
-  return { id, roomId: 'room', authorId: 'ada', text: id, replyToId: null, clientMessageId: null }
+function message(id: string, roomId = 'room'): NewMessage {
+  return { id, roomId, authorId: 'ada', text: id, replyToId: null, clientMessageId: null }
 }
 
 /** A table that takes its time, refuses messages called bad as a whole statement does, and can be away. */
@@ -22,8 +23,9 @@ class Table {
   readonly groups: number[] = []
   readonly writer = new MessageWriter(
     (messages) => this.#append(messages),
-    (error) => error instanceof DataError,
+    (error) => (error instanceof DataError ? 'message' : error instanceof LockError ? 'room' : 'database'),
   )
+  stuckRoom: string | null = null
   #away = 0
 
   failNext(): void {
@@ -37,6 +39,7 @@ class Table {
       this.#away--
       throw new Error('the database is away')
     }
+    if (messages.some(({ roomId }) => roomId === this.stuckRoom)) throw new LockError('the room is locked')
     if (messages.some(({ id }) => id.startsWith('bad'))) throw new DataError('a message is bad')
     this.rows.push(...messages.map(({ id }) => id))
     return messages.map(({ id }) => sent(id, this.rows.indexOf(id) + 1))
@@ -50,9 +53,9 @@ function sent(id: string, seq: number): AppendOutcome {
 }
 
 /** Like the result of a send: the seq of the very message, or the error's message. */
-async function write({ writer, rows }: Table, id: string): Promise<number | string> {
+async function write({ writer, rows }: Table, id: string, roomId?: string): Promise<number | string> {
   try {
-    const result = await writer.write(message(id))
+    const result = await writer.write(message(id, roomId))
     expect(rows).toContain(id)
     return result.outcome === 'SENT' && result.message.id === id ? result.message.seq : result.outcome
   } catch (error) {
@@ -76,15 +79,25 @@ describe('the message writer', () => {
     expect(results).toEqual([1, 2, 'a message is bad', 3])
   })
 
-  it('fails the sends of a group that could not be stored, and goes on with the next', async () => {
+  it('fails all who wait when the database is away, rather than one timeout after another, and goes on with the next', async () => {
     const table = new Table()
     const first = write(table, 'a')
     table.failNext()
-    const [lost, second] = [write(table, 'b'), write(table, 'c')]
-    expect(await Promise.all([first, lost, second])).toEqual(['the database is away', 1, 2])
+    expect(await Promise.all([first, write(table, 'b'), write(table, 'c')])).toEqual(
+      Array(3).fill('the database is away'),
+    )
+    expect(table.groups).toEqual([1])
     table.failNext()
     expect(await write(table, 'd')).toBe('the database is away')
-    expect(await write(table, 'e')).toBe(3)
+    expect(await write(table, 'e')).toBe(1)
+  })
+
+  it('lets a room whose lock is held fail alone', async () => {
+    const table = new Table()
+    table.stuckRoom = 'stuck'
+    const first = write(table, 'first')
+    const behind = ['a', 'b', 'c'].map((id, i) => write(table, id, i === 1 ? 'stuck' : 'room'))
+    expect(await Promise.all([first, ...behind])).toEqual([1, 2, 'the room is locked', 3])
   })
 
   it('refuses, retryably, more sends than it may keep', async () => {

@@ -6,7 +6,12 @@ import type { AppendOutcome, NewMessage } from './store.ts'
 
 const MAX_GROUP = 256
 const MAX_QUEUED = 20_000
+/** Of all texts that wait together, in UTF-16 code units. */
+const MAX_QUEUED_UNITS = 32 * 1024 * 1024
 const RETRY_AFTER_MS = 1_000
+
+/** What an error of the database is about: one of the messages, a room whose lock is held, or the database itself. */
+export type ErrorScope = 'message' | 'room' | 'database'
 
 interface Waiting {
   message: NewMessage
@@ -16,27 +21,28 @@ interface Waiting {
 
 export class MessageWriter {
   readonly #append: (messages: readonly NewMessage[]) => Promise<AppendOutcome[]>
-  readonly #isDataError: (error: unknown) => boolean
+  readonly #scopeOf: (error: unknown) => ErrorScope
   #queue: Waiting[] = []
+  #queuedUnits = 0
   #running = false
 
-  /** `isDataError` tells an error that one message may have caused from one of the database itself. */
   constructor(
     append: (messages: readonly NewMessage[]) => Promise<AppendOutcome[]>,
-    isDataError: (error: unknown) => boolean,
+    scopeOf: (error: unknown) => ErrorScope,
   ) {
     this.#append = append
-    this.#isDataError = isDataError
+    this.#scopeOf = scopeOf
   }
 
   /** Resolves after commit. Rejects with UNAVAILABLE, retryable, when too many sends wait already. */
   write(message: NewMessage): Promise<AppendOutcome> {
-    if (this.#queue.length >= MAX_QUEUED) {
+    if (this.#queue.length >= MAX_QUEUED || this.#queuedUnits >= MAX_QUEUED_UNITS) {
       const details = { retryable: true, retryAfterMs: RETRY_AFTER_MS }
       return Promise.reject(new GateError('UNAVAILABLE', 'Too many messages are waiting to be stored.', details))
     }
     return new Promise((resolve, reject) => {
       this.#queue.push({ message, resolve, reject })
+      this.#queuedUnits += message.text.length
       if (!this.#running) void this.#drain()
     })
   }
@@ -44,10 +50,16 @@ export class MessageWriter {
   async #drain(): Promise<void> {
     this.#running = true
     try {
-      while (this.#queue.length > 0) await this.#writeGroup(this.#queue.splice(0, MAX_GROUP))
+      while (this.#queue.length > 0) await this.#writeGroup(this.#take(MAX_GROUP))
     } finally {
       this.#running = false
     }
+  }
+
+  #take(count: number): Waiting[] {
+    const taken = this.#queue.splice(0, count)
+    for (const { message } of taken) this.#queuedUnits -= message.text.length
+    return taken
   }
 
   /** Never rejects: every waiting send gets its outcome or its error. */
@@ -60,9 +72,24 @@ export class MessageWriter {
         else waiting.reject(new Error('a send got no outcome'))
       }
     } catch (error) {
-      // One message that the database refuses must not fail the others: send each on its own.
-      if (group.length > 1 && this.#isDataError(error)) for (const one of group) await this.#writeGroup([one])
-      else for (const { reject } of group) reject(error)
+      await this.#fail(group, error)
     }
   }
+
+  async #fail(group: readonly Waiting[], error: unknown): Promise<void> {
+    const scope = this.#scopeOf(error)
+    const parts = scope === 'message' ? group.map((one) => [one]) : scope === 'room' ? byRoom(group) : [group]
+    // What one message or one room is to blame for must not fail the others: send the parts on their own.
+    if (parts.length > 1) {
+      for (const part of parts) await this.#writeGroup(part)
+      return
+    }
+    for (const { reject } of group) reject(error)
+    // A database that is away would keep those behind waiting for one timeout after another, longer than any client does.
+    if (scope === 'database') for (const { reject } of this.#take(this.#queue.length)) reject(error)
+  }
+}
+
+function byRoom(group: readonly Waiting[]): Waiting[][] {
+  return [...Map.groupBy(group, ({ message }) => message.roomId).values()]
 }

@@ -1,12 +1,12 @@
 import type { Publisher } from '../events/publisher.ts'
-import { type Db, isDataError } from '../platform/db.ts'
+import { type Db, isDataError, isLockTimeout } from '../platform/db.ts'
 import { RefusedError, ValidationError } from '../platform/errors.ts'
 import { newId } from '../platform/ids.ts'
 import type { PageRange } from '../platform/page-range.ts'
 import type { Viewer } from '../platform/viewer.ts'
 import type { Rooms } from '../rooms/service.ts'
 import type { MessageRecord } from './message-record.ts'
-import { MessageWriter } from './message-writer.ts'
+import { type ErrorScope, MessageWriter } from './message-writer.ts'
 import { appendMessages, findMessages, hasMessage, messageSent, type NewMessage, readMessages } from './store.ts'
 
 /** A part of a room's history, oldest first. */
@@ -21,7 +21,7 @@ const LAST_SEQ = 2_147_483_647
 export type Messages = ReturnType<typeof createMessages>
 
 export function createMessages({ db, publisher, rooms }: { db: Db; publisher: Publisher; rooms: Rooms }) {
-  const writer = new MessageWriter((messages) => appendMessages(db, messages), isDataError)
+  const writer = new MessageWriter((messages) => appendMessages(db, messages), scopeOf)
 
   return {
     /**
@@ -99,4 +99,9 @@ export function createMessages({ db, publisher, rooms }: { db: Db; publisher: Pu
       return ids.map((id) => byId.get(id) ?? null)
     },
   }
+}
+
+function scopeOf(error: unknown): ErrorScope {
+  if (isDataError(error)) return 'message'
+  return isLockTimeout(error) ? 'room' : 'database'
 }

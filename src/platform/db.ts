@@ -13,6 +13,11 @@ export interface DbOptions {
   statementTimeoutMs?: number
 }
 
+/** Longer than any transaction of the service lasts (see transactionOptions). */
+const IDLE_TRANSACTION_TIMEOUT_MS = 12_000
+/** Waiting for a room's lock is normal for milliseconds. */
+const LOCK_TIMEOUT_MS = 4_000
+
 /** Opens lazily: the first query connects. Waits at most 5 s for a connection, then the query rejects. */
 export function createDb({ url, poolSize, statementTimeoutMs = 15_000 }: DbOptions): Db {
   const adapter = new PrismaPg({
@@ -22,6 +27,9 @@ export function createDb({ url, poolSize, statementTimeoutMs = 15_000 }: DbOptio
     statement_timeout: statementTimeoutMs,
     // Also where the server cannot answer any more (a cut connection): the client gives up a little later.
     query_timeout: statementTimeoutMs + 2_000,
+    // A node that vanished within a transaction must not keep its locks from the others until TCP notices.
+    idle_in_transaction_session_timeout: IDLE_TRANSACTION_TIMEOUT_MS,
+    lock_timeout: LOCK_TIMEOUT_MS,
     keepAlive: true,
     application_name: 'sohbet',
   })
@@ -35,8 +43,18 @@ export function isUniqueViolation(error: unknown): boolean {
 
 /** Whether the database refused the data of a raw statement (SQLSTATE classes 22 and 23), rather than being unable to work. */
 export function isDataError(error: unknown): boolean {
-  if (!(error instanceof Prisma.PrismaClientKnownRequestError) || error.code !== 'P2010') return false
-  return /"?(originalCode|code)"?\W+2[23]/.test(JSON.stringify(error.meta ?? {}))
+  return /^2[23]/.test(sqlStateOf(error))
+}
+
+/** Whether a raw statement waited too long for a lock (SQLSTATE 55P03): somebody else holds what it needs. */
+export function isLockTimeout(error: unknown): boolean {
+  return sqlStateOf(error) === '55P03'
+}
+
+function sqlStateOf(error: unknown): string {
+  if (!(error instanceof Prisma.PrismaClientKnownRequestError)) return ''
+  const { code } = adapterCause(error.meta)
+  return typeof code === 'string' ? code : ''
 }
 
 /** Whether the database is away, overloaded or in each other's way for the moment, so that a retry may succeed. */
@@ -69,8 +87,8 @@ const UNAVAILABLE_KINDS: ReadonlySet<string> = new Set([
   'TooManyConnections',
   'TransactionWriteConflict',
 ])
-/** SQLSTATE: connection (08), read-only after a failover (25006), conflict (40), resources (53), shutdown and timeouts (57). */
-const UNAVAILABLE_STATES = /^(08|40|53|57|25006)/
+/** SQLSTATE: connection (08), read-only after a failover (25006), conflict (40), resources (53), a lock or a transaction that took too long (55P03, 25P03), shutdown and timeouts (57). */
+const UNAVAILABLE_STATES = /^(08|40|53|55P03|57|25006|25P03)/
 const LOST_CONNECTION =
   /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client has encountered a connection error|Client was closed)/
 const NETWORK: ReadonlySet<unknown> = new Set([

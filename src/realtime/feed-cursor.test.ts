@@ -55,6 +55,20 @@ describe('a cursor', () => {
     expect(await take(read(feed, 3, 3), 3)).toEqual(['caught up 3', 4, 5])
   })
 
+  it('tells who is beyond a log that has gone back, and delivers what it then gets', async () => {
+    const log = logOf(5)
+    const feed = openFeed(log)
+    const [ahead, behind] = [read(feed, 4), read(feed, 1, 2)]
+    expect(await take(ahead, 2)).toEqual([5, 'caught up 5'])
+    expect(await take(behind, 2)).toEqual([2, 'caught up 2'])
+    const waiting = ahead.next()
+    feed.restartAt(3)
+    expect(brief(await waiting)).toBe('resync 4')
+    feed.receive(log.message(TOPIC, 4))
+    expect(await take(ahead, 1)).toEqual([4])
+    expect(await take(behind, 2)).toEqual([3, 4])
+  })
+
   it('tells a reader ahead of the log to begin anew at the head', async () => {
     const log = logOf(3)
     const feed = openFeed(log)

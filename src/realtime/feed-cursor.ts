@@ -25,6 +25,7 @@ export class FeedCursor<E> implements AsyncIterableIterator<FeedItem<E>> {
   #caughtUp = false
   /** A place beyond the head belongs to another log (a restored backup, another room). */
   #ahead: boolean
+  #restarts: number
   #page: Entry<E>[] = []
   #pageIndex = 0
   #wake: (() => void) | null = null
@@ -35,6 +36,7 @@ export class FeedCursor<E> implements AsyncIterableIterator<FeedItem<E>> {
     this.#headAtOpen = head
     this.#onEnd = onEnd
     this.#ahead = after > head
+    this.#restarts = feed.restarts
     this.#position = Math.min(after, head)
     this.#removedUpTo = this.#position
   }
@@ -70,6 +72,7 @@ export class FeedCursor<E> implements AsyncIterableIterator<FeedItem<E>> {
   }
 
   #take(): FeedItem<E> | null {
+    if (this.#restarts !== this.#feed.restarts) this.#follow()
     if (this.#ahead) {
       this.#ahead = false
       return { kind: 'resync', fromSeq: this.#position + 1 }
@@ -90,6 +93,15 @@ export class FeedCursor<E> implements AsyncIterableIterator<FeedItem<E>> {
     if (paged) this.#pageIndex++
     this.#moveTo(entry.seq)
     return { kind: 'entry', entry }
+  }
+
+  /** The log has gone back: what lies beyond its head, here and in the page, no longer is. */
+  #follow(): void {
+    this.#restarts = this.#feed.restarts
+    this.#page = []
+    if (this.#position <= this.#feed.head) return
+    this.#moveTo(this.#feed.head)
+    this.#ahead = true
   }
 
   #moveTo(seq: number): void {

@@ -42,6 +42,7 @@ export class Feed<E> {
   #head: number
   #known: number
   #repairing = false
+  #restarts = 0
 
   constructor(options: FeedOptions<E>) {
     this.topic = options.topic
@@ -71,6 +72,27 @@ export class Feed<E> {
     if (seq <= this.#known) return
     this.#known = seq
     this.#repairSoon(0)
+  }
+
+  /**
+   * Begins anew at a lower head: the log itself has gone back (a failover that lost commits, a restored backup). Readers
+   * that are beyond it are told to resync.
+   */
+  restartAt(head: number): void {
+    this.#logger.error(
+      { topic: this.topic, was: this.#head, head },
+      'the log has gone back; readers are told to resync',
+    )
+    this.#early.clear()
+    this.#known = head
+    this.#forget(head)
+    this.#restarts++
+    this.#wake()
+  }
+
+  /** How often the feed has begun anew. */
+  get restarts(): number {
+    return this.#restarts
   }
 
   /** The entry at `seq` if it is still in memory. */

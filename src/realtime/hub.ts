@@ -160,9 +160,14 @@ export class Hub<E> {
     const feeds = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
     await Promise.all(feeds.filter((opened) => !opened.unsubscribe).map((opened) => this.#resubscribe(opened)))
     for (let i = 0; i < feeds.length; i += SWEEP_TOPICS_PER_READ) {
-      const some = feeds.slice(i, i + SWEEP_TOPICS_PER_READ)
+      const some = feeds.slice(i, i + SWEEP_TOPICS_PER_READ).map(({ feed }) => ({ feed, before: feed.head }))
       const heads = await this.#options.log.heads(some.map(({ feed }) => feed.topic))
-      for (const { feed } of some) feed.noteHead(heads.get(feed.topic) ?? 0)
+      for (const { feed, before } of some) {
+        const head = heads.get(feed.topic) ?? 0
+        // What the feed had before the log was asked was committed: a lower head means that the log has lost it.
+        if (head < before && !feed.closed) feed.restartAt(head)
+        else feed.noteHead(head)
+      }
     }
   }
 

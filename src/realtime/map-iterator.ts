@@ -1,5 +1,5 @@
-/** What to do with an item: pass a value on, leave it out, or pass a value and end the stream. */
-export type Mapped<T> = { value: T; last?: boolean } | null
+/** What to do with an item: pass a value on (perhaps as the last), leave it out (null), or end the stream. */
+export type Mapped<T> = { value: T; last?: boolean } | 'end' | null
 
 /**
  * An iterator over another's items, changed or left out. A plain `{ next, return, throw }` object, so that `return()`
@@ -31,6 +31,7 @@ export function mapIterator<S, T>(
         })
         if (item.done) return end()
         const mapped = map(item.value)
+        if (mapped === 'end') return end()
         if (!mapped) continue
         if (mapped.last) await end()
         return { done: false, value: mapped.value }

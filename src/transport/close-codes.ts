@@ -5,7 +5,9 @@
 export const CLOSE_CODES = {
   /** This node shuts down: come back, another one or the next is there. Retryable. */
   GOING_AWAY: 1001,
-  /** The token is missing where one is needed, expired or not valid: come back with a fresh one. Retryable. */
+  /** The token is not valid, and will not become so: graphql-ws clients give up. */
+  UNAUTHORIZED: 4401,
+  /** The token has expired: come back with a fresh one. Retryable. */
   FORBIDDEN: 4403,
   /** Something the server needs is away: come back later. Retryable. */
   TRY_AGAIN_LATER: 1013,

@@ -77,6 +77,7 @@ export function createGraphQLEndpoint({ schema, services, authenticate, logger, 
       useCostLimit(schema, present),
       useSharedSubscriptions(schema),
       usePresentedErrors(present),
+      useStreamNegotiation(present),
       useAbandonedStreams(),
       useResponseHeaders(),
     ],
@@ -137,6 +138,20 @@ function usePresentedErrors(present: (error: unknown, requestId: string) => Grap
           }
         },
       }
+    },
+  }
+}
+
+/** A stream for a client that takes none would run for ever: refused before it opens. */
+function useStreamNegotiation(
+  present: (error: unknown, requestId: string) => GraphQLError,
+): Plugin<Context & Partial<YogaInitialContext>> {
+  return {
+    onSubscribe({ args, setResultAndStopExecution }) {
+      const accept = args.contextValue.request?.headers.get('accept')
+      if (accept == null || /text\/event-stream|multipart\/mixed|\*\/\*|text\/\*/.test(accept)) return
+      const refusal = new GateError('BAD_REQUEST', 'Over HTTP a subscription needs `accept: text/event-stream`.')
+      setResultAndStopExecution({ errors: [present(refusal, args.contextValue.requestId)] })
     },
   }
 }

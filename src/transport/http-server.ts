@@ -2,7 +2,7 @@
 
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { Logger } from '../platform/logger.ts'
-import type { CorsOrigins } from './cors.ts'
+import { allowOrigin, type CorsOrigins } from './cors.ts'
 import { GRAPHQL_PATH, type GraphQLEndpoint } from './graphql-endpoint.ts'
 import { homePage } from './home-page.ts'
 import { limitBody } from './request-body.ts'
@@ -18,7 +18,7 @@ export interface HttpServerOptions {
   hasGraphiQL: boolean
   /** A token for a name, where signing in by name is possible; else null. */
   issueToken: ((name: string) => Promise<string>) | null
-  /** For signing in by name; the endpoint keeps its own. */
+  /** For the routes that pages read; the endpoint keeps its own. */
   corsOrigins: CorsOrigins
   maxBodyBytes: number
   logger: Logger
@@ -99,7 +99,13 @@ function createRoutes({ schemaText, isReady, description, hasGraphiQL, issueToke
         sendJson(response, ready ? 200 : 503, { status: ready ? 'ready' : 'not ready' })
       },
     ],
-    ['GET /schema.graphql', (_request, response) => send(response, 200, 'text/plain; charset=utf-8', schemaText)],
+    [
+      'GET /schema.graphql',
+      (request, response) => {
+        allowOrigin(corsOrigins, request, response)
+        send(response, 200, 'text/plain; charset=utf-8', schemaText)
+      },
+    ],
     [
       'GET /',
       (_request, response) =>

@@ -1,6 +1,6 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { ValidationError } from '../platform/errors.ts'
-import { type CorsOrigins, isAllowedOrigin } from './cors.ts'
+import { allowOrigin, type CorsOrigins } from './cors.ts'
 import { type Route, sendJson } from './routes.ts'
 
 /** A name of a hundred characters, escaped in JSON, and some more. */
@@ -11,26 +11,19 @@ export function signInRoutes(
   issueToken: (name: string) => Promise<string>,
   corsOrigins: CorsOrigins,
 ): readonly (readonly [method: string, route: Route])[] {
-  const allow = (request: IncomingMessage, response: ServerResponse) => {
-    response.setHeader('vary', 'Origin')
-    const { origin } = request.headers
-    if (!origin || !isAllowedOrigin(corsOrigins, origin)) return
-    response.setHeader('access-control-allow-origin', origin)
-    response.setHeader('access-control-allow-headers', 'content-type')
-  }
   const answer = signInRoute(issueToken)
   return [
     [
       'POST',
       (request, response) => {
-        allow(request, response)
+        allowOrigin(corsOrigins, request, response)
         return answer(request, response)
       },
     ],
     [
       'OPTIONS',
       (request, response) => {
-        allow(request, response)
+        allowOrigin(corsOrigins, request, response)
         response.writeHead(204).end()
       },
     ],

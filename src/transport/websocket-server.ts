@@ -174,7 +174,10 @@ function readDocument(
   }
 }
 
-function withCode({ message, nodes, positions, source, extensions }: GraphQLError, code: string): GraphQLError {
+function withCode(error: GraphQLError, code: string): GraphQLError {
+  const { message, nodes, positions, source } = error
+  // `http` is Yoga's word to itself.
+  const { http: _http, ...extensions } = error.extensions
   return new GraphQLError(message, { nodes, positions, source, extensions: { code, retryable: false, ...extensions } })
 }
 
@@ -186,10 +189,10 @@ function authorizationOf(parameters: unknown): string | null {
   return 'headers' in parameters ? authorizationOf(parameters.headers) : null
 }
 
-/** Closes with a code that makes clients come back, and the reason by name. */
+/** Closes with the reason by name, and a code that tells clients whether to come back. */
 function refuse(socket: WebSocket, error: unknown, logger: Logger): void {
   if (error instanceof GateError && error.code !== 'UNAVAILABLE') {
-    socket.close(CLOSE_CODES.FORBIDDEN, error.code)
+    socket.close(error.retryable ? CLOSE_CODES.FORBIDDEN : CLOSE_CODES.UNAUTHORIZED, error.code)
     return
   }
   logger.warn({ err: error }, 'a connection could not be signed in')
