@@ -151,7 +151,9 @@ function useStreamNegotiation(
       const accept = args.contextValue.request?.headers.get('accept')
       if (accept == null || /text\/event-stream|multipart\/mixed|\*\/\*|text\/\*/.test(accept)) return
       const refusal = new GateError('BAD_REQUEST', 'Over HTTP a subscription needs `accept: text/event-stream`.')
-      setResultAndStopExecution({ errors: [present(refusal, args.contextValue.requestId)] })
+      const error = present(refusal, args.contextValue.requestId)
+      error.extensions.http = { status: 406 }
+      setResultAndStopExecution({ errors: [error] })
     },
   }
 }
