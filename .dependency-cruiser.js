@@ -131,6 +131,13 @@ export default {
       { path: ['^src/transport/', GRAPHQL] },
     ),
 
+    forbid(
+      'event-sources-in-app-only',
+      'A source of events is read by the log alone: app.ts hands it over.',
+      { path: '^src/', pathNot: [COMPOSITION] },
+      { path: layer('event-source') },
+    ),
+
     // 3. schema -> service -> store.
     forbid(
       'services-know-no-graphql',

@@ -10,7 +10,6 @@ import { createTokenVerifier } from './auth/token-verifier.ts'
 import type { Config } from './config.ts'
 import { createPublisher } from './events/publisher.ts'
 import { startRetention } from './events/retention.ts'
-import { createRoomEventSource } from './events/room-log.ts'
 import { createTopicLog } from './events/topic-log.ts'
 import { MAX_PAGE_SIZE } from './graphql/builder.ts'
 import type { Services } from './graphql/context.ts'
@@ -29,6 +28,7 @@ import type { Logger } from './platform/logger.ts'
 import type { Viewer } from './platform/viewer.ts'
 import { createPresence } from './presence/service.ts'
 import { Hub } from './realtime/hub.ts'
+import { createRoomEventSource } from './rooms/event-source.ts'
 import { createRooms } from './rooms/service.ts'
 import { createServerInfo } from './server-info/service.ts'
 import { createGraphQLEndpoint } from './transport/graphql-endpoint.ts'
@@ -111,6 +111,8 @@ async function start({ config, logger, clock }: Required<AppOptions>, opened: Cl
     issueToken,
     corsOrigins: config.http.corsOrigins,
     maxBodyBytes: config.http.maxBodyBytes,
+    // The rest of the time is for closing what served them.
+    drainTimeoutMs: config.shutdownTimeoutMs * 0.7,
     logger,
   })
   const sockets = createWebSocketServer({

@@ -6,6 +6,7 @@ import { type Config, ConfigError, loadConfig } from './config.ts'
 import { createLogger, type Logger } from './platform/logger.ts'
 
 const PARENT_CHECK_MS = 500
+const LOOPBACK = /^(localhost|127\..*|::1)$/
 
 export async function serve(): Promise<void> {
   // A terminal or a pipe that is gone is no reason to end.
@@ -38,6 +39,12 @@ export async function serve(): Promise<void> {
   })
   if (config.mode === 'development') announce(app.url, app.issueToken !== null, config.http.graphiql)
   else logger.info({ url: app.url }, 'Sohbet is ready')
+  if (app.issueToken && !LOOPBACK.test(config.http.host)) {
+    logger.warn(
+      { host: config.http.host },
+      'whoever reaches this address can sign in under any name: set JWT_SECRET or JWKS_URL',
+    )
+  }
 }
 
 function closeAndExit(app: App, options: { exitCode: number; timeoutMs: number; logger: Logger }): void {

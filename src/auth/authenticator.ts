@@ -19,7 +19,7 @@ export function createAuthenticator({ verifier, users }: { verifier: TokenVerifi
   return async (authorization) => {
     const token = bearerToken(authorization)
     if (token === null) return null
-    const { subject, name, picture, expiresAt } = await verifier.verify(token)
-    return { userId: await users.ensureUser({ subject, name, picture }), expiresAt }
+    const { subject, name, picture, issuedAt, expiresAt } = await verifier.verify(token)
+    return { userId: await users.ensureUser({ subject, name, picture, issuedAt }), expiresAt }
   }
 }

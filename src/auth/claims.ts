@@ -5,6 +5,7 @@
 import type { JWTPayload } from 'jose'
 import { GateError } from '../platform/errors.ts'
 import { firstCharacters } from '../platform/text.ts'
+import { MAX_NAME_CHARACTERS } from '../users/user-record.ts'
 
 export interface VerifiedToken {
   /** 1 to 255 characters (code points), well-formed, without NUL; compared exactly. */
@@ -13,15 +14,17 @@ export interface VerifiedToken {
   readonly name: string | null
   /** An http(s) URL of at most 2,048 characters; null where there is none. */
   readonly picture: string | null
+  /** The `iat` claim; null where there is none, or none between 1970 and 2286. */
   readonly issuedAt: Date | null
   /** The `exp` claim. For a minute longer the token still passes verification, for clocks that differ. */
   readonly expiresAt: Date
 }
 
 const MAX_SUBJECT_CHARACTERS = 255
-const MAX_NAME_CHARACTERS = 100
 const MAX_NAME_UNITS = 1000
 const MAX_PICTURE_CHARACTERS = 2048
+/** In 2286. Beyond lie the times of issuers who count milliseconds, which would outrank every right one for ever. */
+const MAX_ISSUED_AT_SECONDS = 1e10
 /** The last moment that Date can hold; a token may name a later one. */
 const LAST_MOMENT_MS = 8.64e15
 
@@ -33,7 +36,7 @@ export function readClaims(payload: JWTPayload): VerifiedToken {
     subject: readSubject(payload.sub),
     name: readName(payload.name),
     picture: readPicture(payload.picture),
-    issuedAt: readDate(payload.iat),
+    issuedAt: readIssuedAt(payload.iat),
     expiresAt,
   }
 }
@@ -68,6 +71,10 @@ function readPicture(picture: unknown): string | null {
   const url = typeof picture === 'string' ? URL.parse(picture) : null
   if (url?.protocol !== 'https:' && url?.protocol !== 'http:') return null
   return url.href.length <= MAX_PICTURE_CHARACTERS ? url.href : null
+}
+
+function readIssuedAt(seconds: unknown): Date | null {
+  return typeof seconds === 'number' && seconds >= 0 && seconds < MAX_ISSUED_AT_SECONDS ? readDate(seconds) : null
 }
 
 function readDate(seconds: unknown): Date | null {

@@ -9,6 +9,7 @@ import { SignJWT } from 'jose'
 import type { Clock } from '../platform/clock.ts'
 import { ValidationError } from '../platform/errors.ts'
 import { firstCharacters } from '../platform/text.ts'
+import { MAX_NAME_CHARACTERS } from '../users/user-record.ts'
 import type { VerifierIdentity } from './token-verifier.ts'
 
 export interface DevelopmentSignIn {
@@ -25,7 +26,6 @@ export interface DevelopmentSignIn {
 
 const ISSUER = 'sohbet-development'
 const TOKEN_LIFE_SECONDS = 30 * 24 * 60 * 60
-const MAX_NAME_CHARACTERS = 100
 const MAX_SUBJECT_CHARACTERS = 255
 const SECRET_BYTES = 32
 

@@ -41,6 +41,12 @@ describe('a verifier with a secret', () => {
     })
   })
 
+  it('takes a time of issue that cannot be one for none', async () => {
+    for (const iat of [START * 1_000 + 1e12, -1]) {
+      expect((await verifierAt().verify(await sign({ iat }))).issuedAt).toBeNull()
+    }
+  })
+
   it('takes a token for a minute after its expiry, then says that it has expired and a fresh one will do', async () => {
     const clock = handClock(359)
     const verifier = verifierAt(clock)

@@ -1,10 +1,14 @@
+import type { Entry } from '../realtime/topic-log.ts'
 import type { RoomEvent } from './room-event.ts'
+
+/** What an event weighs beside its texts, roughly. Of text each code unit weighs two bytes. */
+export const EVENT_BASE_BYTES = 600
 
 /**
  * A table whose rows are events of room logs. The log is the union of its sources: each seq stands in exactly one.
- * A feature whose rows are their own events (messages) brings its source; the rest stands in the log's own table.
+ * Features bring them: messages, whose rows are their own events, and rooms for everything in the log's own table.
  */
 export interface LogSource {
   /** This source's events with `after < seq <= upTo` that retention has kept, in order, at most `limit`. */
-  readRoomEvents(roomId: string, after: number, upTo: number, limit: number): Promise<RoomEvent[]>
+  readRoomEvents(roomId: string, after: number, upTo: number, limit: number): Promise<Entry<RoomEvent>[]>
 }

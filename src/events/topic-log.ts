@@ -2,13 +2,10 @@
 
 import type { Db } from '../platform/db.ts'
 import type { Entry, TopicLog } from '../realtime/topic-log.ts'
-import type { LogSource } from './log-source.ts'
+import { EVENT_BASE_BYTES, type LogSource } from './log-source.ts'
 import type { LogEvent, RoomEvent } from './room-event.ts'
 import { parseLogTopic, roomTopic, userTopic } from './topics.ts'
 import { readUserEvents } from './user-log.ts'
-
-/** What an event weighs beside its text, roughly. */
-const EVENT_BASE_BYTES = 600
 
 export function createTopicLog(db: Db, sources: readonly LogSource[]): TopicLog<LogEvent> {
   return {
@@ -32,14 +29,17 @@ export function createTopicLog(db: Db, sources: readonly LogSource[]): TopicLog<
 
     async read(topic, after, upTo, limit) {
       const { log, id } = parseLogTopic(topic)
-      if (log === 'user') return (await readUserEvents(db, id, after, upTo, limit)).map(toEntry)
-      const events = await merge(sources, id, after, upTo, limit)
-      if (isWhole(events, after, upTo)) return events.map(toEntry)
+      if (log === 'user') {
+        const events = await readUserEvents(db, id, after, upTo, limit)
+        return events.map((event) => ({ seq: event.seq, event, bytes: EVENT_BASE_BYTES }))
+      }
+      const entries = await merge(sources, id, after, upTo, limit)
+      if (isWhole(entries, after, upTo)) return entries
       const floor = await findFloor(db, id)
       const kept = await merge(sources, id, Math.max(after, floor), upTo, limit)
       if (!isWhole(kept, Math.max(after, floor), upTo))
         throw new Error(`the log of room ${id} has a gap after ${after}`)
-      return kept.map(toEntry)
+      return kept
     },
 
     decode(message) {
@@ -56,27 +56,22 @@ export function encodeEvent(event: LogEvent): string {
   return JSON.stringify(event)
 }
 
-function toEntry(event: LogEvent): Entry<LogEvent> {
-  const text = event.type === 'MessageSent' ? event.message.text.length * 2 : 0
-  return { seq: event.seq, event, bytes: EVENT_BASE_BYTES + text }
-}
-
 async function merge(
   sources: readonly LogSource[],
   roomId: string,
   after: number,
   upTo: number,
   limit: number,
-): Promise<RoomEvent[]> {
+): Promise<Entry<RoomEvent>[]> {
   const parts = await Promise.all(sources.map((source) => source.readRoomEvents(roomId, after, upTo, limit)))
-  const events = parts.flat().sort((a, b) => a.seq - b.seq)
-  return events.slice(0, limit)
+  const entries = parts.flat().sort((a, b) => a.seq - b.seq)
+  return entries.slice(0, limit)
 }
 
-/** Whether the events follow `after` without a gap. */
-function isWhole(events: readonly RoomEvent[], after: number, upTo: number): boolean {
-  const last = events.at(-1)
-  return last ? last.seq - after === events.length : upTo <= after
+/** Whether the entries follow `after` without a gap. */
+function isWhole(entries: readonly Entry<RoomEvent>[], after: number, upTo: number): boolean {
+  const last = entries.at(-1)
+  return last ? last.seq - after === entries.length : upTo <= after
 }
 
 /** Up to where retention has cut the room's log; asked only when a read shows a gap. */

@@ -4,23 +4,26 @@ import type { Db, Tx } from '../platform/db.ts'
 import type { UserEvent, UserLogEvent } from './room-event.ts'
 
 /**
- * Appends one event to each user's log, in the order of their ids so that two transactions cannot deadlock.
- * Takes the users' row locks, to the end of the transaction. Returns what to publish after commit.
+ * Appends one event to each user's log; users given twice get it once. Takes the users' row locks, to the end of the
+ * transaction. Returns what to publish after commit. The users must exist.
  */
 export async function appendUserEvent(tx: Tx, userIds: readonly string[], event: UserLogEvent): Promise<UserEvent[]> {
-  const at = new Date()
-  const appended: UserEvent[] = []
-  for (const userId of [...userIds].sort()) {
-    const { lastEventSeq: seq } = await tx.user.update({
-      where: { id: userId },
-      data: { lastEventSeq: { increment: 1 } },
-      select: { lastEventSeq: true },
-    })
-    const { type, ...payload } = event
-    await tx.userEvent.create({ data: { userId, seq, type, payload, createdAt: at } })
-    appended.push({ ...event, userId, seq, at: at.toISOString() })
+  const ids = [...new Set(userIds)]
+  if (ids.length === 0) return []
+  // In the order of their ids, so that two transactions cannot deadlock; an UPDATE alone locks in any order.
+  if (ids.length > 1) {
+    await tx.$queryRaw`SELECT 1 FROM "users" WHERE "id" = ANY(${ids}::uuid[]) ORDER BY "id" FOR NO KEY UPDATE`
   }
-  return appended
+  // The database's clock under the lock: nodes' clocks differ.
+  const heads = await tx.$queryRaw<{ userId: string; seq: number; at: Date }[]>`
+    UPDATE "users" SET "last_event_seq" = "last_event_seq" + 1 WHERE "id" = ANY(${ids}::uuid[])
+    RETURNING "id" AS "userId", "last_event_seq" AS "seq", clock_timestamp()::timestamptz(3) AS "at"`
+  if (heads.length !== ids.length) throw new Error('an event was to be appended to the log of a user who is not there')
+  const { type, ...payload } = event
+  await tx.userEvent.createMany({
+    data: heads.map(({ userId, seq, at }) => ({ userId, seq, type, payload, createdAt: at })),
+  })
+  return heads.map(({ userId, seq, at }) => ({ ...event, userId, seq, at: at.toISOString() }))
 }
 
 /** The user's events with `after < seq <= upTo`, in order, at most `limit`. */

@@ -1,4 +1,4 @@
-import type { LogSource } from '../events/log-source.ts'
+import { EVENT_BASE_BYTES, type LogSource } from '../events/log-source.ts'
 import type { RoomEvent } from '../events/room-event.ts'
 import { Prisma } from '../generated/prisma/client.ts'
 import type { Db } from '../platform/db.ts'
@@ -110,7 +110,10 @@ export function createMessageSource(db: Db): LogSource {
   return {
     async readRoomEvents(roomId, after, upTo, limit) {
       const messages = await readMessages(db, roomId, { after, before: upTo + 1, limit, from: 'start' })
-      return messages.map(messageSent)
+      return messages.map((message) => {
+        const textLength = message.text.length + (message.replyTo?.text.length ?? 0)
+        return { seq: message.seq, event: messageSent(message), bytes: EVENT_BASE_BYTES + textLength * 2 }
+      })
     },
   }
 }

@@ -118,6 +118,10 @@ class MemoryPresenceStore implements PresenceStore {
     }
   }
 
+  onReconnect(): () => void {
+    return () => {}
+  }
+
   async close(): Promise<void> {}
 
   #rooms(): { scope: string; count: number }[] {

@@ -93,6 +93,12 @@ class RedisPresenceStore implements PresenceStore {
     return { usersOnline: usersOnline ?? 0, activeRooms: activeRooms ?? 0, participants: participants ?? 0 }
   }
 
+  onReconnect(listener: () => void): () => void {
+    // On the tick in which the connection takes commands: no answer comes earlier.
+    this.#redis.on('ready', listener)
+    return () => this.#redis.off('ready', listener)
+  }
+
   async close(): Promise<void> {
     await closeRedis(this.#redis)
   }

@@ -34,6 +34,12 @@ export interface PresenceStore {
   busiest(limit: number): Promise<{ scope: string; count: number }[]>
   /** Users online, rooms with somebody present, and the sum over those rooms of the users present. */
   totals(): Promise<{ usersOnline: number; activeRooms: number; participants: number }>
+  /**
+   * Called when the connection to the server behind is there again, before any call that was made since is answered.
+   * The server may have lost all leases: each node should hold its own again, and until the other nodes have, what is
+   * read says too little. Never called where there is no server.
+   */
+  onReconnect(listener: () => void): () => void
   /** Drops the connection to the server behind. Leases of this node are left to expire unless released before. */
   close(): Promise<void>
 }

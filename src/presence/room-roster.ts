@@ -9,7 +9,7 @@ import type { PresenceState, Roster } from './presence-store.ts'
 /** Up to how many people a room is told by name; beyond, only how many. */
 export const MAX_NAMED = 200
 
-const REFRESH_MS = 10_000
+const DEFAULT_REFRESH_MS = 10_000
 /** How long somebody is typing after saying so. */
 const TYPING_TTL_MS = 6_000
 const MAX_TYPING = 20
@@ -30,6 +30,8 @@ export interface RoomRosterOptions {
   read: (limit: number) => Promise<Roster>
   listUsers: (ids: readonly string[]) => Promise<UserRecord[]>
   coalesceMs: number
+  /** How often the room is read without a poke, names and all, in milliseconds. Default 10,000. */
+  refreshMs?: number
   logger: Logger
 }
 
@@ -43,12 +45,18 @@ export class RoomRoster {
   #scheduled: NodeJS.Timeout | null = null
   #refreshing = false
   #pokedMeanwhile = false
+  /** Names are known from when somebody came; now and then they are loaded anew. */
+  #namesAreOld = false
+  #settledAtMs = 0
   #closed = false
 
   private constructor(options: RoomRosterOptions, view: RosterView) {
     this.#options = options
     this.#view = view
-    this.#heal = setInterval(() => this.poke(), REFRESH_MS)
+    this.#heal = setInterval(() => {
+      this.#namesAreOld = true
+      this.poke()
+    }, options.refreshMs ?? DEFAULT_REFRESH_MS)
     this.#heal.unref()
   }
 
@@ -73,8 +81,21 @@ export class RoomRoster {
   poke(): void {
     if (this.#refreshing) this.#pokedMeanwhile = true
     if (this.#scheduled || this.#refreshing || this.#closed) return
-    this.#scheduled = setTimeout(() => void this.#refresh(), this.#options.coalesceMs)
-    this.#scheduled.unref()
+    this.#schedule()
+  }
+
+  /**
+   * Keeps what is known for `settleMs`, then reads the room: for when the store may have lost leases that nodes are
+   * about to write again.
+   */
+  settle(settleMs: number): void {
+    if (this.#closed) return
+    this.#settledAtMs = performance.now() + settleMs
+    if (this.#scheduled) clearTimeout(this.#scheduled)
+    this.#scheduled = null
+    // A read that is under way is dropped, and its end reads again.
+    if (this.#refreshing) this.#pokedMeanwhile = true
+    else this.#schedule()
   }
 
   /** Notes that a user types, or no longer does. Beyond MAX_TYPING at once, further ones are not shown. */
@@ -107,6 +128,12 @@ export class RoomRoster {
     this.#wake()
   }
 
+  #schedule(): void {
+    const delayMs = Math.max(this.#options.coalesceMs, this.#settledAtMs - performance.now())
+    this.#scheduled = setTimeout(() => void this.#refresh(), delayMs)
+    this.#scheduled.unref()
+  }
+
   #showTyping(): void {
     this.#typingView = [...this.#typing.values()].map(({ user }) => user)
     this.#wake()
@@ -116,13 +143,17 @@ export class RoomRoster {
     this.#scheduled = null
     this.#refreshing = true
     this.#pokedMeanwhile = false
+    const settledAtMs = this.#settledAtMs
+    const reload = this.#namesAreOld
+    this.#namesAreOld = false
     try {
-      const next = await readView(this.#options, this.#view.present ?? new Map())
-      if (!sameView(this.#view, next)) {
+      const next = await readView(this.#options, (reload ? null : this.#view.present) ?? new Map())
+      if (settledAtMs === this.#settledAtMs && !sameView(this.#view, next)) {
         this.#view = next
         this.#wake()
       }
     } catch (error) {
+      this.#namesAreOld ||= reload
       this.#options.logger.warn({ err: error }, 'presence cannot be read, keeping what was known')
     } finally {
       this.#refreshing = false
@@ -155,6 +186,16 @@ async function readView(
 
 function sameView(a: RosterView, b: RosterView): boolean {
   if (a.count !== b.count || a.present?.size !== b.present?.size) return false
-  for (const [id, { state }] of a.present ?? []) if (b.present?.get(id)?.state !== state) return false
+  for (const [id, one] of a.present ?? []) if (!samePresent(one, b.present?.get(id))) return false
   return true
+}
+
+/** Whether there is nothing to tell between the two: neither how somebody is nor what they are called has changed. */
+export function samePresent(a: PresentUser, b: PresentUser | undefined): boolean {
+  return (
+    a.state === b?.state &&
+    a.user.name === b.user.name &&
+    a.user.avatarUrl === b.user.avatarUrl &&
+    a.user.statusText === b.user.statusText
+  )
 }

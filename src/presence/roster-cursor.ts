@@ -1,5 +1,5 @@
 import type { UserRecord } from '../users/user-record.ts'
-import type { PresentUser, RoomRoster, RosterView } from './room-roster.ts'
+import { type PresentUser, type RoomRoster, type RosterView, samePresent } from './room-roster.ts'
 
 export interface PresenceChange {
   user: UserRecord
@@ -85,8 +85,8 @@ function difference(before: RosterView, after: RosterView): PresenceChange[] {
   for (const [id, { user }] of before.present ?? []) {
     if (!after.present?.has(id)) changes.push({ user, state: 'OFFLINE' })
   }
-  for (const [id, { user, state }] of after.present ?? []) {
-    if (before.present?.get(id)?.state !== state) changes.push({ user, state })
+  for (const [id, now] of after.present ?? []) {
+    if (!samePresent(now, before.present?.get(id))) changes.push({ user: now.user, state: now.state })
   }
   return changes
 }

@@ -36,7 +36,7 @@ const PresentUserType = builder.objectRef<PresentUser>('PresentUser').implement(
 })
 
 const PresenceChangeType = builder.objectRef<PresenceChange>('PresenceChange').implement({
-  description: 'One user’s change: they came, left, went away or came back.',
+  description: 'One user’s change: they came, left, went away, came back, or changed their profile.',
   fields: (t) => ({
     user: t.expose('user', { type: UserType, description: 'Who.' }),
     state: t.expose('state', {
@@ -75,7 +75,8 @@ const PresenceChanged = builder.objectRef<Item<'change'>>('PresenceChanged').imp
     presentCount: t.exposeInt('count', { description: 'How many users are in the room now.' }),
     changes: t.field({
       type: [PresenceChangeType],
-      description: 'Who came, left, went away or came back; empty while the room is too large for names.',
+      description:
+        'Who came, left, went away, came back, or changed their profile; empty while the room is too large for names.',
       resolve: ({ changes }) => [...changes],
     }),
   }),
@@ -140,9 +141,10 @@ builder.objectField(SendMessageSuccess, 'presentCount', (t) =>
 builder.queryField('activeRooms', (t) =>
   t.connection({
     type: RoomType,
+    nullable: true,
     complexity: pageComplexity,
     description:
-      'Rooms that the viewer can read and somebody is in just now, liveliest first: most users present, then latest activity. Looks at the 1,000 liveliest rooms. Default page 50, at most 100.',
+      'Rooms that the viewer can read and somebody is in just now, liveliest first: most users present, then latest activity. Looks at the 1,000 liveliest rooms. Null, with an error UNAVAILABLE, while presence cannot be read. Default page 50, at most 100.',
     resolve: (_root, args, context) => listActiveRooms(context, requireViewer(context), args),
   }),
 )

@@ -15,7 +15,10 @@ export interface TrackerOptions {
   logger: Logger
   /** How long a lease outlives its last renewal, in milliseconds; renewed three times as often. */
   ttlMs: number
-  /** How long a device counts after it has left, so that a reconnect makes no noise, in milliseconds. */
+  /**
+   * How long a device counts after it has left, or its node has been closed, so that a reconnect makes no noise, in
+   * milliseconds.
+   */
   graceMs: number
   /** Told of every scope in which somebody's state changed. */
   onChange: (scopes: readonly string[]) => void
@@ -35,7 +38,9 @@ interface Presence {
 export class PresenceTracker {
   readonly #options: TrackerOptions
   readonly #holdings = new Map<string, Holding>()
-  readonly #away = new Map<string, Device>()
+  /** The same, by user. */
+  readonly #byUser = new Map<string, Set<Holding>>()
+  readonly #away = new Set<string>()
   readonly #dirty = new Map<string, LeaseKey>()
   readonly #renewal: NodeJS.Timeout
   #flushing: Promise<void> | null = null
@@ -43,7 +48,7 @@ export class PresenceTracker {
 
   constructor(options: TrackerOptions) {
     this.#options = options
-    this.#renewal = setInterval(() => void this.#renew(), options.ttlMs / 3)
+    this.#renewal = setInterval(() => void this.renew(), options.ttlMs / 3)
     this.#renewal.unref()
   }
 
@@ -53,7 +58,7 @@ export class PresenceTracker {
     let holding = this.#holdings.get(key)
     if (!holding) {
       holding = { scope, userId: device.userId, devices: new Map() }
-      this.#holdings.set(key, holding)
+      this.#add(key, holding)
     }
     const presence = holding.devices.get(device.id) ?? { streams: 0, grace: null }
     if (presence.grace) clearTimeout(presence.grace)
@@ -74,11 +79,10 @@ export class PresenceTracker {
 
   /** Sets the state of one device of the user, or of all that are connected here. */
   setState(userId: string, state: PresenceState, deviceId: string | null): void {
-    for (const holding of this.#holdings.values()) {
-      if (holding.userId !== userId) continue
+    for (const holding of this.#byUser.get(userId) ?? []) {
       for (const id of holding.devices.keys()) {
         if (deviceId !== null && id !== deviceId) continue
-        if (state === 'AWAY') this.#away.set(id, { id, userId })
+        if (state === 'AWAY') this.#away.add(id)
         else this.#away.delete(id)
         this.#touch(holding)
       }
@@ -90,20 +94,41 @@ export class PresenceTracker {
     await this.#flush()
   }
 
-  /** Ends every lease of this node now. Never rejects: what cannot be ended expires. */
+  /** Writes every lease of this node again. Never rejects: what cannot be written is written at the next renewal. */
+  async renew(): Promise<void> {
+    for (const [key, { scope, userId }] of this.#holdings) this.#dirty.set(key, { scope, userId })
+    await this.#flush()
+  }
+
+  /**
+   * Leaves every lease of this node to expire after the grace period, so that who comes back on another node within it
+   * never left; who does not is announced by another node's sweep. Never rejects: what cannot be written expires later.
+   */
   async close(): Promise<void> {
+    if (this.#closed) return
     this.#closed = true
     clearInterval(this.#renewal)
-    for (const holding of this.#holdings.values()) this.#dropLeaving(holding)
-    const leases = [...this.#holdings.values()].map(({ scope, userId }) => ({ scope, userId }))
-    this.#holdings.clear()
-    this.#dirty.clear()
-    await this.#flushing
-    try {
-      this.#options.onChange(await this.#options.store.release(leases))
-    } catch (error) {
-      this.#options.logger.warn({ err: error }, 'presence could not be released; it expires')
+    for (const { devices } of this.#holdings.values()) {
+      for (const { grace } of devices.values()) if (grace) clearTimeout(grace)
     }
+    await this.#flushing
+    await this.#writeLeases([...this.#holdings.values()], this.#takeGone(), this.#options.graceMs)
+    this.#holdings.clear()
+    this.#byUser.clear()
+    this.#away.clear()
+  }
+
+  #add(key: string, holding: Holding): void {
+    this.#holdings.set(key, holding)
+    const ofUser = this.#byUser.get(holding.userId) ?? new Set()
+    this.#byUser.set(holding.userId, ofUser.add(holding))
+  }
+
+  #remove(key: string, holding: Holding): void {
+    this.#holdings.delete(key)
+    const ofUser = this.#byUser.get(holding.userId)
+    ofUser?.delete(holding)
+    if (ofUser?.size === 0) this.#byUser.delete(holding.userId)
   }
 
   #leave(key: string, holding: Holding, { id }: Device): void {
@@ -113,26 +138,26 @@ export class PresenceTracker {
     if (presence.streams > 0 || this.#closed) return
     presence.grace = setTimeout(() => {
       holding.devices.delete(id)
-      this.#forgetAway(id)
-      if (holding.devices.size === 0) this.#holdings.delete(key)
+      this.#forgetAway(holding.userId, id)
+      if (holding.devices.size === 0) this.#remove(key, holding)
       this.#touch(holding)
     }, this.#options.graceMs)
     presence.grace.unref()
   }
 
-  #dropLeaving({ devices }: Holding): void {
+  #dropLeaving({ userId, devices }: Holding): void {
     for (const [id, { grace }] of devices) {
       if (!grace) continue
       clearTimeout(grace)
       devices.delete(id)
-      this.#forgetAway(id)
+      this.#forgetAway(userId, id)
     }
   }
 
   /** A device that is in no scope any more starts anew, as online, when it comes back. */
-  #forgetAway(deviceId: string): void {
+  #forgetAway(userId: string, deviceId: string): void {
     if (!this.#away.has(deviceId)) return
-    for (const { devices } of this.#holdings.values()) if (devices.has(deviceId)) return
+    for (const { devices } of this.#byUser.get(userId) ?? []) if (devices.has(deviceId)) return
     this.#away.delete(deviceId)
   }
 
@@ -144,11 +169,6 @@ export class PresenceTracker {
   #touch(holding: Holding): void {
     this.#dirty.set(keyOf(holding.scope, holding.userId), { scope: holding.scope, userId: holding.userId })
     void this.#flush()
-  }
-
-  async #renew(): Promise<void> {
-    for (const [key, { scope, userId }] of this.#holdings) this.#dirty.set(key, { scope, userId })
-    await this.#flush()
   }
 
   /** One flush at a time; what is touched meanwhile goes into the next. */
@@ -164,14 +184,22 @@ export class PresenceTracker {
   async #write(): Promise<void> {
     // Let all that happens in this tick go together.
     await Promise.resolve()
-    const touched = [...this.#dirty]
+    const held = [...this.#dirty.keys()].flatMap((key) => this.#holdings.get(key) ?? [])
+    await this.#writeLeases(held, this.#takeGone(), this.#options.ttlMs)
+  }
+
+  /** What was touched and is no longer held. Nothing is touched after it. */
+  #takeGone(): LeaseKey[] {
+    const gone = [...this.#dirty].filter(([key]) => !this.#holdings.has(key)).map(([, lease]) => lease)
     this.#dirty.clear()
-    const held = touched.flatMap(([key, { scope, userId }]) => {
-      const holding = this.#holdings.get(key)
-      return holding ? [{ scope, userId, state: this.#stateOf(holding) }] : []
+    return gone
+  }
+
+  async #writeLeases(holdings: readonly Holding[], gone: readonly LeaseKey[], ttlMs: number): Promise<void> {
+    const held = holdings.map((holding) => {
+      return { scope: holding.scope, userId: holding.userId, state: this.#stateOf(holding) }
     })
-    const gone = touched.filter(([key]) => !this.#holdings.has(key)).map(([, lease]) => lease)
-    const { store, ttlMs, onChange, logger } = this.#options
+    const { store, onChange, logger } = this.#options
     try {
       const changed = [
         ...(held.length > 0 ? await store.hold(held, ttlMs) : []),
@@ -180,7 +208,7 @@ export class PresenceTracker {
       if (changed.length > 0) onChange([...new Set(changed)])
     } catch (error) {
       // The next renewal writes what is held; what was to be released expires by itself.
-      logger.warn({ err: error }, 'presence could not be written, trying again at the next renewal')
+      logger.warn({ err: error }, 'presence could not be written: what is held is tried again, the rest expires')
     }
   }
 }

@@ -8,7 +8,6 @@ import { newId } from '../platform/ids.ts'
 import type { Viewer } from '../platform/viewer.ts'
 import type { RoomEventDraft } from './room-event-bodies.ts'
 import { foldForSearch, MAX_SLUG_LENGTH, slugFrom } from './search-text.ts'
-import { insertMembership } from './store.ts'
 
 export interface NewRoom {
   name: string
@@ -78,17 +77,24 @@ async function insertRoom(
 ): Promise<Room> {
   const id = newId()
   const actorId = viewer.userId
+  // In a direct room all are equal.
+  const members = [
+    { userId: actorId, role: kind === 'DIRECT' ? 'MEMBER' : 'OWNER' } as const,
+    ...others.map((userId) => ({ userId, role: 'MEMBER' }) as const),
+  ]
   const { room, userEvents } = await db.$transaction(async (tx) => {
     const searchText = foldForSearch(`${name} ${topic ?? ''}`)
-    await tx.room.create({ data: { id, kind, name, slug, topic, searchText, directKey, createdById: actorId } })
-    const events: RoomEventDraft[] = []
-    for (const userId of [actorId, ...others]) {
-      // In a direct room all are equal.
-      const role = userId === actorId && kind !== 'DIRECT' ? 'OWNER' : 'MEMBER'
-      await insertMembership(tx, { roomId: id, userId, role })
-      events.push({ type: 'MemberJoined', actorId, userId, payload: { role } })
-    }
-    await appendRoomEvents(tx, id, events)
+    const memberCount = members.length
+    await tx.room.create({
+      data: { id, kind, name, slug, topic, searchText, directKey, memberCount, createdById: actorId },
+    })
+    await tx.membership.createMany({
+      data: members.map(({ userId, role }) => ({ id: newId(), roomId: id, userId, role })),
+    })
+    const joined = members.map(
+      ({ userId, role }): RoomEventDraft => ({ type: 'MemberJoined', actorId, userId, payload: { role } }),
+    )
+    await appendRoomEvents(tx, id, joined)
     const userEvents = await appendUserEvent(tx, [actorId, ...others], { type: 'RoomGained', roomId: id })
     return { room: await tx.room.findUniqueOrThrow({ where: { id } }), userEvents }
   })

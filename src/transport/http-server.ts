@@ -21,13 +21,13 @@ export interface HttpServerOptions {
   /** For the routes that pages read; the endpoint keeps its own. */
   corsOrigins: CorsOrigins
   maxBodyBytes: number
+  /** How long requests that are being answered may take when the server stops, in milliseconds. */
+  drainTimeoutMs: number
   logger: Logger
 }
 
 /** The slowest client gets this long to send a request. */
 const REQUEST_TIMEOUT_MS = 30_000
-/** How long requests that are being answered may take when the server stops. */
-const DRAIN_TIMEOUT_MS = 5_000
 
 export interface HttpServer {
   /** Does not listen yet. */
@@ -61,17 +61,17 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
       else response.destroy()
     })
   })
-  return { server, drain: () => drain(server, open) }
+  return { server, drain: () => drain(server, open, options.drainTimeoutMs) }
 }
 
-async function drain(server: Server, open: ReadonlySet<ServerResponse>): Promise<void> {
+async function drain(server: Server, open: ReadonlySet<ServerResponse>, timeoutMs: number): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
   for (const response of open) {
     if (isEventStream(response)) response.destroy()
     else closeAfter(response)
   }
   server.closeIdleConnections()
-  const tooLate = setTimeout(() => server.closeAllConnections(), DRAIN_TIMEOUT_MS)
+  const tooLate = setTimeout(() => server.closeAllConnections(), timeoutMs)
   await closed
   clearTimeout(tooLate)
 }

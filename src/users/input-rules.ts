@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { textRule } from '../graphql/input.ts'
+import { MAX_NAME_CHARACTERS } from './user-record.ts'
 
-export const MAX_NAME_CHARACTERS = 100
 const MAX_STATUS_CHARACTERS = 140
 const MAX_URL_LENGTH = 2_048
 

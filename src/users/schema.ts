@@ -2,9 +2,9 @@ import { REFUSALS } from '../graphql/base-types.ts'
 import { builder } from '../graphql/builder.ts'
 import { requireViewer } from '../graphql/context.ts'
 import { parseInput } from '../graphql/input.ts'
-import { MAX_NAME_CHARACTERS, updateProfileRule } from './input-rules.ts'
+import { updateProfileRule } from './input-rules.ts'
 import type { Users } from './service.ts'
-import type { UserRecord } from './user-record.ts'
+import { MAX_NAME_CHARACTERS, type UserRecord } from './user-record.ts'
 
 declare module '../graphql/context.ts' {
   interface Services {

@@ -4,7 +4,17 @@ import { appendUserEvent } from '../events/user-log.ts'
 import type { Db } from '../platform/db.ts'
 import { GateError } from '../platform/errors.ts'
 import type { Viewer } from '../platform/viewer.ts'
-import { type Claims, findUser, findUsers, type ProfileChange, touchLastSeen, upsertFromClaims } from './store.ts'
+import {
+  type Claims,
+  changeByClaims,
+  ensureFromClaims,
+  findLastSeen,
+  findLogHead,
+  findUser,
+  findUsers,
+  type ProfileChange,
+  touchLastSeen,
+} from './store.ts'
 import { type UserRecord, userRecordSelect } from './user-record.ts'
 
 /** Users whose claims were seen lately: their requests need no write. */
@@ -14,17 +24,37 @@ const SEEN_TTL_MS = 5 * 60 * 1_000
 export type Users = ReturnType<typeof createUsers>
 
 export function createUsers({ db, publisher }: { db: Db; publisher: Publisher }) {
-  const seen = new LRUCache<string, { claims: string; id: Promise<string> }>({ max: SEEN_MAX, ttl: SEEN_TTL_MS })
+  // By subject: the newest claims. Those of older tokens change nothing, so they need no write either.
+  const seen = new LRUCache<string, { claims: string; issuedAtMs: number; id: Promise<string> }>({
+    max: SEEN_MAX,
+    ttl: SEEN_TTL_MS,
+  })
+
+  async function store(claims: Claims): Promise<string> {
+    const id = await ensureFromClaims(db, claims)
+    if (id !== null) return id
+    const changed = await db.$transaction(async (tx) => {
+      const { id, isChanged } = await changeByClaims(tx, claims)
+      return { id, events: isChanged ? await appendUserEvent(tx, [id], { type: 'ProfileUpdated' }) : [] }
+    })
+    publisher.publishEvents(changed.events)
+    return changed.id
+  }
 
   return {
-    /** The id of the user with these claims, created at first sight, their profile kept current. */
-    ensureUser({ subject, name, picture }: Claims): Promise<string> {
+    /**
+     * The id of the user with these claims, created at first sight, their profile kept current: by the newest token
+     * seen, and among tokens of the same second by the latest. All their devices learn of a change.
+     */
+    ensureUser({ subject, name, picture, issuedAt }: Claims): Promise<string> {
       const claims = JSON.stringify([name, picture])
+      const issuedAtMs = issuedAt?.getTime() ?? Number.NEGATIVE_INFINITY
       const known = seen.get(subject)
-      // By the latest claims only: a name that changes back is a change too.
-      if (known?.claims === claims) return known.id
-      const id = upsertFromClaims(db, { subject, name, picture }).then((user) => user.id)
-      const latest = { claims, id }
+      if (known && (issuedAtMs < known.issuedAtMs || (issuedAtMs === known.issuedAtMs && claims === known.claims))) {
+        return known.id
+      }
+      const id = store({ subject, name, picture, issuedAt })
+      const latest = { claims, issuedAtMs, id }
       seen.set(subject, latest)
       // A failure must not be remembered.
       id.catch(() => {
@@ -43,15 +73,15 @@ export function createUsers({ db, publisher }: { db: Db; publisher: Publisher })
       return ids.length === 0 ? Promise.resolve([]) : findUsers(db, ids)
     },
 
-    async findLastSeen(id: string): Promise<Date | null> {
-      return (await findUser(db, id))?.lastSeenAt ?? null
+    findLastSeen(id: string): Promise<Date | null> {
+      return findLastSeen(db, id)
     },
 
     /** The newest seq of the viewer's own log. Throws UNAUTHENTICATED when the user is gone. */
     async requireLogHead({ userId }: Viewer): Promise<number> {
-      const user = await findUser(db, userId)
-      if (!user) throw new GateError('UNAUTHENTICATED', 'The user of this token does not exist.')
-      return user.lastEventSeq
+      const head = await findLogHead(db, userId)
+      if (head === null) throw new GateError('UNAUTHENTICATED', 'The user of this token does not exist.')
+      return head
     },
 
     noteSeen(id: string): Promise<void> {

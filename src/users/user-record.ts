@@ -1,3 +1,6 @@
+/** Characters (grapheme clusters) that a user's name may have, however it comes in. */
+export const MAX_NAME_CHARACTERS = 100
+
 /** What everybody may know of a user, as it travels in events and stands beside messages. */
 export interface UserRecord {
   id: string

@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import { createDb } from '../../src/platform/db.ts'
+import { findUser } from '../../src/users/store.ts'
 import { attempt } from '../support/attempt.ts'
 import { post } from '../support/graphql-over-http.ts'
 import { person, stopAll } from '../support/seed.ts'
@@ -38,9 +40,9 @@ describe('profiles', () => {
         `user { ${PROFILE} }`,
       )
     ).user
-  const rowsOf = (subject: string) =>
+  const rowsOf = (subject: string, from = 'users u') =>
     withDatabase(nodes().databaseUrl, async (client) => {
-      const { rows } = await client.query('SELECT id FROM users WHERE subject = $1', [subject])
+      const { rows } = await client.query(`SELECT u.id FROM ${from} WHERE u.subject = $1`, [subject])
       return rows.length
     })
 
@@ -88,6 +90,54 @@ describe('profiles', () => {
     })
   })
 
+  it('follow the newest token: an older one of another device does not flip them back, on no node', async () => {
+    const now = Math.floor(Date.now() / 1_000)
+    const older = { name: 'Before', picture: 'https://example.com/1.png', iat: now - 600 }
+    const newer = { name: 'After', picture: 'https://example.com/2.png', iat: now - 300 }
+    const after = { name: 'After', avatarUrl: 'https://example.com/2.png' }
+    expect(await viewer('two-devices', older)).toMatchObject({ name: 'Before' })
+    for (const at of nodes().urls) {
+      expect(await viewer('two-devices', newer, at)).toMatchObject(after)
+      for (const claims of [older, newer, { name: 'No time', iat: undefined }, older]) {
+        expect(await viewer('two-devices', claims, at)).toMatchObject(after)
+      }
+    }
+    // Milliseconds instead of seconds: a time that would outrank every right one for ever.
+    await viewer('two-devices', { name: 'Wrong unit', iat: Date.now() })
+    expect(await viewer('two-devices', { name: 'Again', iat: now - 300 })).toMatchObject({ name: 'Again' })
+    expect(await viewer('no-times', { name: 'One', iat: undefined })).toMatchObject({ name: 'One' })
+    expect(await viewer('no-times', { name: 'Two', iat: undefined })).toMatchObject({ name: 'Two' })
+  })
+
+  it('are not written again by the claims of older tokens, whichever is used in turn', async () => {
+    const now = Math.floor(Date.now() / 1_000)
+    await viewer('in-turn', { name: 'Old', iat: now - 20 })
+    await viewer('in-turn', { name: 'New', iat: now - 10 })
+    const version = () =>
+      withDatabase(nodes().databaseUrl, async (client) => {
+        const { rows } = await client.query(`SELECT xmin::text, ctid::text FROM users WHERE subject = 'in-turn'`)
+        return rows
+      })
+    const before = await version()
+    for (let i = 0; i < 5; i++) {
+      await viewer('in-turn', { name: 'Old', iat: now - 20 })
+      await viewer('in-turn', { name: 'New', iat: now - 10 })
+    }
+    expect(await version()).toEqual(before)
+  })
+
+  it('show others what a user record says and nothing more', async () => {
+    await viewer('secretive', { name: 'Ada' })
+    const db = createDb({ url: nodes().databaseUrl, poolSize: 1 })
+    try {
+      const { id } = await db.user.findUniqueOrThrow({ where: { subject: 'secretive' } })
+      // Guards: the whole row, with the subject and the claims, once travelled over Redis with the typing signal.
+      expect(await findUser(db, id)).toEqual({ id, name: 'Ada', avatarUrl: null, statusText: null })
+    } finally {
+      await db.$disconnect()
+    }
+  })
+
   it('change only in what is given; null and empty remove what can be removed', async () => {
     const claims = { name: 'Ada' }
     await update('partly', claims, { statusText: 'here', avatarUrl: 'https://example.com/a.png' })
@@ -105,7 +155,8 @@ describe('profiles', () => {
   })
 
   it('tell all devices of the user when they were changed', async () => {
-    const ada = await person(url(), 'Ada')
+    const subject = 'profile-devices'
+    const ada = await person(url(), 'Ada', subject)
     const query = 'subscription { viewerEvents { __typename ... on ProfileUpdated { user { name } } } }'
     const stream = subscribe(ada.connect(), query)
     expect(await stream.next()).toMatchObject({ data: { viewerEvents: { __typename: 'CaughtUp' } } })
@@ -113,6 +164,12 @@ describe('profiles', () => {
     expect(await stream.next()).toMatchObject({
       data: { viewerEvents: { __typename: 'ProfileUpdated', user: { name: 'Countess' } } },
     })
+    const nextClaims = await signToken(subject, { name: 'Augusta' })
+    await Promise.all(Array.from({ length: 4 }, () => post(url(), '{ viewer { id } }', { token: nextClaims })))
+    expect(await stream.next()).toMatchObject({
+      data: { viewerEvents: { __typename: 'ProfileUpdated', user: { name: 'Augusta' } } },
+    })
+    expect(await rowsOf(subject, 'user_events e JOIN users u ON u.id = e.user_id')).toBe(2)
     await stopAll()
   })
 

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { attempt } from '../support/attempt.ts'
 import { type Person, person } from '../support/seed.ts'
 import { useNodes } from '../support/start-nodes.ts'
+import { withDatabase } from '../support/stored-rows.ts'
 
 const ROOM = 'room { id kind name slug topic memberCount lastSeq archivedAt viewerMembership { role } }'
 
@@ -54,6 +55,55 @@ describe('rooms', () => {
       const { room } = await create(ada, { name: 'Together', kind: 'PRIVATE', memberIds })
       expect(room).toMatchObject({ kind: 'PRIVATE', slug: null, memberCount: 3, lastSeq: 3 })
       expect(await look(bo, room?.id ?? '')).toMatchObject({ viewerMembership: { role: 'MEMBER' } })
+    })
+
+    it('puts in as many as are allowed, also in several rooms of the same people at once', async () => {
+      const names = Array.from({ length: 51 }, (_, i) => `crowd-${i}`)
+      const everyone = await Promise.all(names.map((name) => newcomer(name)))
+      const creators = everyone.slice(0, 6)
+      // In whatever order they are named: creations that lock the same users must not stand in each other's way.
+      const made = await Promise.all(
+        creators.map((who, i) => {
+          const others = everyone.filter((one) => one !== who).map(({ id }) => id)
+          return create(who, { name: `Crowd ${i}`, kind: 'PRIVATE', memberIds: i % 2 ? others : others.reverse() })
+        }),
+      )
+      for (const { room } of made) expect(room).toMatchObject({ memberCount: 51, lastSeq: 51 })
+      await withDatabase(nodes().databaseUrl, async (client) => {
+        const ids = made.map(
+          ({ room }) =>
+            Buffer.from(room?.id ?? '', 'base64url')
+              .toString()
+              .split(':')[1],
+        )
+        const { rows } = await client.query(
+          `SELECT count(*)::int AS gained, count(DISTINCT user_id)::int AS users FROM user_events
+           WHERE type = 'RoomGained' AND payload->>'roomId' = ANY($1)`,
+          [ids],
+        )
+        expect(rows).toEqual([{ gained: 6 * 51, users: 51 }])
+      })
+    })
+
+    it('gives events times that follow their seqs, by one clock, whatever the last activity says', async () => {
+      const [ada, bo] = [await newcomer(), await newcomer('Bo')]
+      const { room } = await create(ada, { name: 'Times' })
+      const id = Buffer.from(room?.id ?? '', 'base64url')
+        .toString()
+        .split(':')[1]
+      await withDatabase(nodes().databaseUrl, async (client) => {
+        // As if the clock had been set back since.
+        await client.query(`UPDATE rooms SET last_activity_at = now() + interval '1 hour' WHERE id = $1`, [id])
+        await bo.join(room?.id ?? '')
+        await ada.send(room?.id ?? '', 'hello')
+        const { rows } = await client.query(
+          `SELECT last_activity_at > now() + interval '59 minutes' AS kept,
+             (SELECT max(created_at) FROM room_events WHERE room_id = r.id) = last_activity_at AS follows
+           FROM rooms r WHERE id = $1`,
+          [id],
+        )
+        expect(rows).toEqual([{ kept: true, follows: true }])
+      })
     })
 
     it('refuses a slug that is taken, and makes another where it was left to the server', async () => {

@@ -3,9 +3,11 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { cutRoomLogs } from '../../src/events/retention.ts'
 import { createDb } from '../../src/platform/db.ts'
+import { createLogger } from '../../src/platform/logger.ts'
 import { brief, itemOf, openRoomEvents, openRoomEventsSse, ROOM_EVENTS } from '../support/room-events.ts'
 import { person, stopAll } from '../support/seed.ts'
 import { describeTopologies, type TestNodes } from '../support/start-nodes.ts'
+import { withDatabase } from '../support/stored-rows.ts'
 import { type Result, type Stream, subscribe, subscribeSse } from '../support/stream.ts'
 
 const MESSAGE_ADDED = `subscription ($roomId: ID!, $after: Int) {
@@ -25,11 +27,11 @@ async function refusalOf<T>(stream: Stream<Result<T>>): Promise<Record<string, u
   return errors?.[0]?.extensions
 }
 
-/** Cuts all logs up to now, and gives the floor of the room. */
-async function cut(nodes: TestNodes, before: Date): Promise<void> {
+/** Cuts all logs up to then. Gives how many rooms it cut. */
+async function cut(nodes: TestNodes, before: Date): Promise<number> {
   const db = createDb({ url: nodes.databaseUrl, poolSize: 1 })
   try {
-    await cutRoomLogs(db, before)
+    return await cutRoomLogs({ db, logger: createLogger('fatal') }, before)
   } finally {
     await db.$disconnect()
   }
@@ -150,6 +152,36 @@ describeTopologies('a stream', (nodes) => {
       }
       expect(brief(await live.next())).toEqual(['MessageSent', 4, 'four'])
       for (const reader of readers) reader.stop()
+    })
+
+    it('keeps what is young enough, event by event, and is cut by one node at a time', async () => {
+      const [first = ''] = nodes().urls
+      const ada = await person(first, 'Ada')
+      const room = await ada.createRoom()
+      for (let seq = 2; seq <= 12; seq++) await ada.send(room, `message ${seq}`)
+      const id = Buffer.from(room, 'base64url').toString().split(':')[1]
+      await withDatabase(nodes().databaseUrl, async (client) => {
+        for (const table of ['messages', 'room_events']) {
+          const aged = `UPDATE ${table} SET created_at = timestamptz '2001-01-01' + seq * interval '1 day' WHERE room_id = $1`
+          await client.query(aged, [id])
+        }
+        const floor = async () => {
+          const { rows } = await client.query('SELECT log_floor FROM rooms WHERE id = $1', [id])
+          return rows[0]?.log_floor
+        }
+        for (const upTo of [0, 1, 2, 7, 11, 12]) {
+          const before = new Date(Date.UTC(2001, 0, 1 + upTo, 12))
+          await client.query('BEGIN')
+          await client.query(`SELECT pg_advisory_xact_lock(7604211)`)
+          expect(await cut(nodes(), before)).toBe(0)
+          await client.query('COMMIT')
+          expect(await cut(nodes(), before)).toBe(upTo === 0 ? 0 : 1)
+          expect(await floor()).toBe(upTo)
+          expect(await cut(nodes(), before)).toBe(0)
+        }
+        const { rowCount } = await client.query('SELECT FROM room_events WHERE room_id = $1', [id])
+        expect(rowCount).toBe(0)
+      })
     })
 
     it('says so where everything is gone, and to whoever is ahead of it', async () => {

@@ -42,6 +42,7 @@ const PLANTS: Record<string, { file: string; source: string }> = {
   'event-registry-is-types-only': { file: 'events/room-event.ts', source: `import '../rooms/planted-types.ts'` },
   'platform-is-the-ground': { file: 'platform/plant-7.ts', source: `import type { A } from '../realtime/planted.ts'` },
   'events-know-no-transport': { file: 'events/plant-8.ts', source: `import { GraphQLError } from 'graphql'` },
+  'event-sources-in-app-only': { file: 'rooms/plant-9.ts', source: `import './event-source.ts'` },
   'services-know-no-graphql': {
     file: 'rooms/planted-service.ts',
     source: `import type { A } from './schema-planted.ts'`,
@@ -151,9 +152,9 @@ describe('the lint of what imports do not show', () => {
     expect(await lint(source)).toContain('Only services open transactions')
   })
 
-  it('refuses the tables of the logs outside of events/', async () => {
+  it('refuses the tables of the logs outside of events/ and the sources of events', async () => {
     const source = 'export const f = (db: { roomEvent: { count(): number } }) => db.roomEvent.count()'
-    expect(await lint(source)).toContain('Only events/ reads and writes')
+    expect(await lint(source)).toContain('Only events/ and event-source.ts files touch')
   })
 
   it('accepts what breaks no rule', async () => {

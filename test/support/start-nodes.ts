@@ -81,12 +81,11 @@ export async function startNodes(options: TestNodesOptions = {}): Promise<TestNo
   }
 }
 
-/** A token as a product's own backend would sign it. */
+/** A token as a product's own backend would sign it, issued now unless `claims` say something else of `iat`. */
 export function signToken(subject: string, claims: Record<string, unknown> = {}, expires: string | Date = '1h') {
-  return new SignJWT({ name: subject, ...claims })
+  return new SignJWT({ name: subject, iat: Math.floor(Date.now() / 1_000), ...claims })
     .setProtectedHeader({ alg: 'HS256' })
     .setSubject(subject)
-    .setIssuedAt()
     .setExpirationTime(expires)
     .sign(Buffer.from(TEST_SECRET))
 }

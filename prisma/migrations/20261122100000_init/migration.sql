@@ -19,6 +19,7 @@ CREATE TABLE "users" (
     "status_text" TEXT,
     "claimed_name" TEXT,
     "claimed_picture" TEXT,
+    "claimed_at" TIMESTAMPTZ(3),
     "last_event_seq" INTEGER NOT NULL DEFAULT 0,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
     "updated_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,

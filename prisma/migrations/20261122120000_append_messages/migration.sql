@@ -72,7 +72,7 @@ BEGIN
   ),
   advanced AS (
     UPDATE "rooms" r
-    SET "last_seq" = n."seq", "last_activity_at" = at
+    SET "last_seq" = n."seq", "last_activity_at" = greatest(r."last_activity_at", at)
     FROM (SELECT "room_id", max("seq") AS "seq" FROM numbered GROUP BY "room_id") n
     WHERE r."id" = n."room_id"
   ),

@@ -1,0 +1,135 @@
+// The rooms whose presence somebody watches on this node: one roster each, shared by all watchers, from the first to the
+// last of them. Nodes tell each other on a topic of the room that its roster should be read again, and who types.
+
+import type { Logger } from '../platform/logger.ts'
+import type { EventBus } from '../realtime/event-bus.ts'
+import type { UserRecord } from '../users/user-record.ts'
+import { type PresenceStore, SERVER_SCOPE } from './presence-store.ts'
+import { RoomRoster } from './room-roster.ts'
+import { RosterCursor } from './roster-cursor.ts'
+
+export interface RoomWatchersOptions {
+  store: PresenceStore
+  bus: EventBus
+  listUsers: (ids: readonly string[]) => Promise<UserRecord[]>
+  logger: Logger
+  coalesceMs: number
+}
+
+/** A poke says that a room's roster should be read again. */
+type RoomSignal = { type: 'poke' } | { type: 'typing'; user: UserRecord; typing: boolean }
+
+interface Watched {
+  roster: RoomRoster
+  watchers: number
+  unsubscribe: () => Promise<void>
+}
+
+const topicOf = (roomId: string) => `presence:${roomId}`
+
+export class RoomWatchers {
+  readonly #options: RoomWatchersOptions
+  readonly #watched = new Map<string, Promise<Watched>>()
+  #closed = false
+
+  constructor(options: RoomWatchersOptions) {
+    this.#options = options
+  }
+
+  /** The snapshot, then changes. Rejects when presence cannot be read, and after close. */
+  async watch(roomId: string): Promise<RosterCursor> {
+    for (;;) {
+      const one = await this.#open(roomId)
+      // Its last watcher left meanwhile.
+      if (one.roster.closed) continue
+      one.watchers++
+      return new RosterCursor(one.roster, () => {
+        this.#leave(roomId, one).catch((error) =>
+          this.#options.logger.warn({ err: error, roomId }, 'a room is still watched'),
+        )
+      })
+    }
+  }
+
+  /** Tells all nodes that these scopes have changed. */
+  announce(scopes: readonly string[]): void {
+    for (const scope of scopes) if (scope !== SERVER_SCOPE) this.#send(scope, { type: 'poke' })
+  }
+
+  /** Tells all nodes that the user types in the room, or no longer does. */
+  tellTyping(roomId: string, { id, name, avatarUrl, statusText }: UserRecord, typing: boolean): void {
+    // Field by field: whatever else the caller's row has is nobody's business.
+    this.#send(roomId, { type: 'typing', user: { id, name, avatarUrl, statusText }, typing })
+  }
+
+  /** Reads every room again: pokes may have been missed. */
+  pokeAll(): void {
+    this.#forEach((roster) => roster.poke())
+  }
+
+  /** See RoomRoster.settle, for every room. */
+  settleAll(settleMs: number): void {
+    this.#forEach((roster) => roster.settle(settleMs))
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    const all = await Promise.allSettled(this.#watched.values())
+    this.#watched.clear()
+    for (const one of all) {
+      if (one.status !== 'fulfilled') continue
+      one.value.roster.close()
+      await one.value.unsubscribe()
+    }
+  }
+
+  #open(roomId: string): Promise<Watched> {
+    if (this.#closed) return Promise.reject(new Error('presence has ended on this node'))
+    const known = this.#watched.get(roomId)
+    if (known) return known
+    const opening = this.#start(roomId)
+    this.#watched.set(roomId, opening)
+    opening.catch(() => this.#watched.delete(roomId))
+    return opening
+  }
+
+  async #start(roomId: string): Promise<Watched> {
+    const { store, bus, listUsers, coalesceMs, logger } = this.#options
+    let roster: RoomRoster | null = null
+    const unsubscribe = await bus.subscribe(topicOf(roomId), (message) => {
+      // Published only by #send.
+      const signal = JSON.parse(message) as RoomSignal
+      if (signal.type === 'poke') roster?.poke()
+      else roster?.setTyping(signal.user, signal.typing)
+    })
+    try {
+      roster = await RoomRoster.open({ read: (limit) => store.read(roomId, limit), listUsers, coalesceMs, logger })
+      // What was poked between the subscription and the read.
+      roster.poke()
+      return { roster, watchers: 0, unsubscribe }
+    } catch (error) {
+      await unsubscribe()
+      throw error
+    }
+  }
+
+  async #leave(roomId: string, one: Watched): Promise<void> {
+    one.watchers--
+    if (one.watchers > 0 || one.roster.closed) return
+    this.#watched.delete(roomId)
+    one.roster.close()
+    await one.unsubscribe()
+  }
+
+  #forEach(act: (roster: RoomRoster) => void): void {
+    // A room that cannot be opened tells its watcher.
+    for (const opening of this.#watched.values()) opening.then(({ roster }) => act(roster)).catch(() => {})
+  }
+
+  #send(roomId: string, signal: RoomSignal): void {
+    const { bus, logger } = this.#options
+    bus.publish(topicOf(roomId), JSON.stringify(signal)).catch((error) => {
+      logger.debug({ err: error, roomId }, 'a presence signal was not published')
+    })
+  }
+}
