@@ -24,7 +24,7 @@ const roomIdField = { description: 'The room.' }
 const MessageQuoteType = builder.objectRef<MessageQuote>('MessageQuote').implement({
   description: 'The message that another one replies to, as it is shown above the reply.',
   fields: (t) => ({
-    messageId: t.globalID({
+    id: t.globalID({
       description: 'The id of the Message that is quoted.',
       resolve: ({ id }) => ({ type: 'Message', id }),
     }),
@@ -75,20 +75,24 @@ builder.objectRef<Extract<RoomEvent, { type: 'MessageSent' }>>('MessageSent').im
 })
 
 builder.prismaObjectFields(RoomType, (t) => ({
-  messages: t.connection({
-    type: MessageType,
-    complexity: pageComplexity,
-    description:
-      `The history, always oldest to newest. Without \`first\` or \`after\`: the newest ${DEFAULT_PAGE_SIZE}. ` +
-      `A page holds at most ${MAX_PAGE_SIZE}.`,
-    args: {
-      aroundSeq: t.arg.int({
-        description:
-          'A window around this seq instead, to jump to a message: half of `first` before it, half from it on. Not together with `after`, `before` or `last`.',
-      }),
+  messages: t.connection(
+    {
+      type: MessageType,
+      complexity: pageComplexity,
+      description:
+        `The history, always oldest to newest. Without \`first\` or \`after\`: the newest ${DEFAULT_PAGE_SIZE}. ` +
+        `A page holds at most ${MAX_PAGE_SIZE}.`,
+      args: {
+        aroundSeq: t.arg.int({
+          description:
+            'A window around this seq instead, to jump to a message: half of `first` before it, half from it on. Not together with `after`, `before` or `last`.',
+        }),
+      },
+      resolve: (room, args, { messages }) => resolveHistory(messages, room.id, args),
     },
-    resolve: (room, args, { messages }) => resolveHistory(messages, room.id, args),
-  }),
+    { name: 'MessageConnection' },
+    { name: 'MessageEdge' },
+  ),
   lastMessage: t.field({
     type: MessageType,
     nullable: true,

@@ -4,7 +4,7 @@ import { requireViewer } from '../graphql/context.ts'
 import { parseInput } from '../graphql/input.ts'
 import { readSize } from '../graphql/page.ts'
 import { SendMessageSuccess } from '../messages/schema.ts'
-import { RoomType } from '../rooms/schema.ts'
+import { RoomConnection, RoomEdge, RoomType } from '../rooms/schema.ts'
 import { UserType } from '../users/schema.ts'
 import { listActiveRooms } from './active-rooms.ts'
 import { setPresenceRule, setTypingRule } from './input-rules.ts'
@@ -139,14 +139,18 @@ builder.objectField(SendMessageSuccess, 'presentCount', (t) =>
 )
 
 builder.queryField('activeRooms', (t) =>
-  t.connection({
-    type: RoomType,
-    nullable: true,
-    complexity: pageComplexity,
-    description:
-      'Rooms that the viewer can read and somebody is in just now, liveliest first: most users present, then latest activity. Looks at the 1,000 liveliest rooms. Null, with an error UNAVAILABLE, while presence cannot be read. Default page 50, at most 100.',
-    resolve: (_root, args, context) => listActiveRooms(context, requireViewer(context), args),
-  }),
+  t.connection(
+    {
+      type: RoomType,
+      nullable: true,
+      complexity: pageComplexity,
+      description:
+        'Rooms that the viewer can read and somebody is in just now, liveliest first: most users present, then latest activity. Looks at the 1,000 liveliest rooms. Null, with an error UNAVAILABLE, while presence cannot be read. Default page 50, at most 100.',
+      resolve: (_root, args, context) => listActiveRooms(context, requireViewer(context), args),
+    },
+    RoomConnection,
+    RoomEdge,
+  ),
 )
 
 const SetTypingInput = builder.inputType('SetTypingInput', {

@@ -5,17 +5,22 @@ import type { Room, RoomKind } from '../generated/prisma/client.ts'
 import { type Db, isUniqueViolation } from '../platform/db.ts'
 import { RefusedError, ValidationError } from '../platform/errors.ts'
 import { newId } from '../platform/ids.ts'
+import { firstCharacters } from '../platform/text.ts'
 import type { Viewer } from '../platform/viewer.ts'
+import { MAX_ROOM_NAME_CHARACTERS, MAX_SLUG_LENGTH } from './limits.ts'
 import type { RoomEventDraft } from './room-event-bodies.ts'
-import { foldForSearch, MAX_SLUG_LENGTH, slugFrom } from './search-text.ts'
+import { foldForSearch, slugFrom } from './search-text.ts'
 
 export interface NewRoom {
-  name: string
+  /** Null in a direct room: its people's names. */
+  name: string | null
   slug: string | null
   topic: string | null
   /** Users to put in beside the viewer. */
   memberIds: readonly string[]
 }
+
+type NamedRoom = NewRoom & { kind: RoomKind; name: string }
 
 /** See Rooms.createRoom. */
 export async function createRoom(
@@ -24,6 +29,7 @@ export async function createRoom(
   room: NewRoom & { kind: RoomKind },
 ): Promise<Room> {
   const others = await requireOthers(db, viewer, room)
+  const name = room.name ?? (await nameOfPeople(db, [viewer.userId, ...others]))
   const directKey = room.kind === 'DIRECT' ? [viewer.userId, ...others].sort().join(' ') : null
   for (let attempt = 1; ; attempt++) {
     const existing = directKey && (await db.room.findUnique({ where: { directKey } }))
@@ -32,7 +38,7 @@ export async function createRoom(
       return await insertRoom(
         { db, publisher },
         viewer,
-        { ...room, slug: chooseSlug(room, attempt) },
+        { ...room, name, slug: chooseSlug({ ...room, name }, attempt) },
         others,
         directKey,
       )
@@ -42,6 +48,16 @@ export async function createRoom(
       if (room.slug !== null) throw new RefusedError('SLUG_TAKEN', `Another room has the slug ${room.slug}.`)
     }
   }
+}
+
+/** What a direct room is called that was given no name: who is in it, as they are called now. */
+async function nameOfPeople(db: Db, ids: readonly string[]): Promise<string> {
+  const people = await db.user.findMany({
+    where: { id: { in: [...ids] } },
+    select: { name: true },
+    orderBy: { name: 'asc' },
+  })
+  return firstCharacters(people.map(({ name }) => name).join(', '), MAX_ROOM_NAME_CHARACTERS)
 }
 
 /** The users to put in beside the viewer, once each. */
@@ -59,10 +75,10 @@ async function requireOthers(
   return others
 }
 
-function chooseSlug({ kind, slug, name }: NewRoom & { kind: RoomKind }, attempt: number): string | null {
+function chooseSlug({ kind, slug, name }: NamedRoom, attempt: number): string | null {
   if (kind !== 'PUBLIC') return null
   if (slug !== null) return slug
-  const made = slugFrom(name)
+  const made = slugFrom(name, MAX_SLUG_LENGTH)
   if (made && attempt === 1) return made
   const suffix = newId().slice(-6)
   return [slugFrom(name, MAX_SLUG_LENGTH - suffix.length - 1), suffix].filter(Boolean).join('-')
@@ -71,7 +87,7 @@ function chooseSlug({ kind, slug, name }: NewRoom & { kind: RoomKind }, attempt:
 async function insertRoom(
   { db, publisher }: { db: Db; publisher: Publisher },
   viewer: Viewer,
-  { kind, name, slug, topic }: NewRoom & { kind: RoomKind },
+  { kind, name, slug, topic }: NamedRoom,
   others: readonly string[],
   directKey: string | null,
 ): Promise<Room> {

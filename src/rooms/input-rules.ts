@@ -1,9 +1,8 @@
 import { z } from 'zod'
 import { globalIdOf } from '../graphql/global-id.ts'
 import { textRule } from '../graphql/input.ts'
-import { MAX_SLUG_LENGTH } from './search-text.ts'
+import { MAX_ROOM_NAME_CHARACTERS, MAX_SLUG_LENGTH } from './limits.ts'
 
-export const MAX_ROOM_NAME_CHARACTERS = 80
 export const MAX_TOPIC_CHARACTERS = 500
 export const MAX_SEARCH_CHARACTERS = 100
 export const MAX_INITIAL_MEMBERS = 50
@@ -43,7 +42,7 @@ export const createRoomRule = z
   })
   .transform(({ name, slug, topic, ...rest }) => ({
     ...rest,
-    name: name ?? 'Direct',
+    name: name ?? null,
     slug: slug ?? null,
     topic: topic ?? null,
   }))

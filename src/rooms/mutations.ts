@@ -8,11 +8,11 @@ import {
   createRoomRule,
   MAX_DIRECT_OTHERS,
   MAX_INITIAL_MEMBERS,
-  MAX_ROOM_NAME_CHARACTERS,
   MAX_TOPIC_CHARACTERS,
   roomOnlyRule,
   updateRoomRule,
 } from './input-rules.ts'
+import { MAX_ROOM_NAME_CHARACTERS } from './limits.ts'
 import { MembershipType, RoomKindEnum, RoomType } from './schema.ts'
 
 const nameHelp = `1 to ${MAX_ROOM_NAME_CHARACTERS} characters`
@@ -23,7 +23,9 @@ const CreateRoomInput = builder.inputType('CreateRoomInput', {
   description: 'The room to create.',
   fields: (t) => ({
     kind: t.field({ type: RoomKindEnum, defaultValue: 'PUBLIC', required: true, description: 'Who the room is for.' }),
-    name: t.string({ description: `The name to show, ${nameHelp}. Direct rooms may go without.` }),
+    name: t.string({
+      description: `The name to show, ${nameHelp}. Direct rooms may go without, and are then called by their people’s names.`,
+    }),
     slug: t.string({ description: `Public rooms only: ${slugHelp}. Made from the name where left out.` }),
     topic: t.string({ description: `What the room is about, ${topicHelp}.` }),
     memberIds: t.idList({

@@ -4,18 +4,15 @@ import type { Membership, Room } from '../generated/prisma/client.ts'
 import { decodeCursor, encodeCursor, type PageArgs, readPage, toPage } from '../graphql/page.ts'
 import { isId } from '../platform/ids.ts'
 import type { Viewer } from '../platform/viewer.ts'
-import type { Rooms } from './service.ts'
-import type { MembershipInclude, RoomPlace } from './store.ts'
+import type { RoomFilter, Rooms } from './service.ts'
+import type { MembershipInclude, RoomOrder, RoomPlace } from './store.ts'
 
-/** The rooms that the viewer can read, by name. */
-export async function resolveRooms(
-  rooms: Rooms,
-  viewer: Viewer,
-  filter: { search: string | null; joined: boolean },
-  args: PageArgs,
-) {
-  const range = readPage(args, decodePlace)
-  return toPage(range, await rooms.listRooms(viewer, filter, range), ({ name, id }: Room) => encodeCursor(name, id))
+/** The rooms that the viewer can read. */
+export async function resolveRooms(rooms: Rooms, viewer: Viewer, filter: RoomFilter, args: PageArgs) {
+  const range = readPage(args, (cursor) => decodePlace(filter.order, cursor))
+  return toPage(range, await rooms.listRooms(viewer, filter, range), ({ name, lastActivityAt, id }: Room) =>
+    encodeCursor(filter.order === 'NAME' ? name : lastActivityAt.toISOString(), id),
+  )
 }
 
 /** The members of a room that the viewer was shown, in the order in which they joined. */
@@ -24,11 +21,15 @@ export async function resolveMembers(rooms: Rooms, roomId: string, args: PageArg
   return toPage(range, await rooms.listMembers(roomId, range, include), ({ id }: Membership) => encodeCursor(id))
 }
 
-function decodePlace(cursor: string): RoomPlace | null {
-  const [name, id, ...rest] = decodeCursor(cursor) ?? []
-  if (typeof name !== 'string' || typeof id !== 'string' || rest.length > 0 || !isId(id)) return null
+function decodePlace(order: RoomOrder, cursor: string): RoomPlace | null {
+  const [key, id, ...rest] = decodeCursor(cursor) ?? []
+  if (typeof key !== 'string' || typeof id !== 'string' || rest.length > 0 || !isId(id)) return null
+  if (order === 'ACTIVITY') {
+    const at = new Date(key)
+    return Number.isNaN(at.getTime()) ? null : { key: at, id }
+  }
   // What Postgres cannot take is no name of a room.
-  return name.isWellFormed() && !name.includes('\0') ? { name, id } : null
+  return key.isWellFormed() && !key.includes('\0') ? { key, id } : null
 }
 
 function decodeMember(cursor: string): string | null {

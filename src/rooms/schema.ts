@@ -35,9 +35,21 @@ export const MemberRoleEnum = builder.enumType('MemberRole', {
   } as const,
 })
 
+const RoomOrderEnum = builder.enumType('RoomOrder', {
+  description: 'The order of a list of rooms.',
+  values: {
+    NAME: { description: 'By name.' },
+    ACTIVITY: { description: 'The latest activity first. Pages may shift while things happen.' },
+  } as const,
+})
+
 export const MembershipType = builder.prismaObject('Membership', {
   description: 'A user’s lasting membership in a room.',
   fields: (t) => ({
+    id: t.globalID({
+      description: 'Names the membership for caches; it cannot be looked up by it.',
+      resolve: ({ id }) => ({ type: 'Membership', id }),
+    }),
     role: t.expose('role', { type: MemberRoleEnum, description: 'What the member may do.' }),
     joinedAt: t.expose('joinedAt', { type: 'DateTime', description: 'Since when.' }),
     user: t.field({
@@ -73,14 +85,18 @@ export const RoomType = builder.prismaNode('Room', {
     }),
     lastActivityAt: t.expose('lastActivityAt', { type: 'DateTime', description: 'When the newest event happened.' }),
     memberCount: t.exposeInt('memberCount', { description: 'How many members the room has.' }),
-    members: t.connection({
-      type: MembershipType,
-      complexity: pageComplexity,
-      description: 'The members with their roles, in the order in which they joined. Default page 50, at most 100.',
-      extensions: { viewerDependent: true },
-      resolve: (room, args, context, info) =>
-        resolveMembers(context.rooms, room.id, args, queryFromInfo({ context, info, path: ['edges', 'node'] })),
-    }),
+    members: t.connection(
+      {
+        type: MembershipType,
+        complexity: pageComplexity,
+        description: 'The members with their roles, in the order in which they joined. Default page 50, at most 100.',
+        extensions: { viewerDependent: true },
+        resolve: (room, args, context, info) =>
+          resolveMembers(context.rooms, room.id, args, queryFromInfo({ context, info, path: ['edges', 'node'] })),
+      },
+      { name: 'MembershipConnection' },
+      { name: 'MembershipEdge' },
+    ),
     viewerMembership: t.field({
       type: MembershipType,
       nullable: true,
@@ -90,6 +106,9 @@ export const RoomType = builder.prismaNode('Room', {
     }),
   }),
 })
+
+export const RoomEdge = builder.edgeObject({ type: RoomType, name: 'RoomEdge' })
+export const RoomConnection = builder.connectionObject({ type: RoomType, name: 'RoomConnection' }, RoomEdge)
 
 builder.queryFields((t) => ({
   room: t.prismaField({
@@ -111,21 +130,30 @@ builder.queryFields((t) => ({
       return context.rooms.findRoom(viewer, { id: roomId }, query)
     },
   }),
-  rooms: t.connection({
-    type: RoomType,
-    complexity: pageComplexity,
-    description:
-      'The rooms that the viewer can read: public ones and their own, by name. Default page 50, at most 100.',
-    args: {
-      search: t.arg.string({
-        description: `Only rooms with this in name or topic, whatever the case and diacritics; at most ${MAX_SEARCH_CHARACTERS} characters.`,
-      }),
-      joined: t.arg.boolean({ defaultValue: false, description: 'Only rooms that the viewer is a member of.' }),
+  rooms: t.connection(
+    {
+      type: RoomType,
+      complexity: pageComplexity,
+      description: 'The rooms that the viewer can read: public ones and their own. Default page 50, at most 100.',
+      args: {
+        search: t.arg.string({
+          description: `Only rooms with this in name or topic, whatever the case and diacritics; at most ${MAX_SEARCH_CHARACTERS} characters.`,
+        }),
+        joined: t.arg.boolean({ defaultValue: false, description: 'Only rooms that the viewer is a member of.' }),
+        orderBy: t.arg({ type: RoomOrderEnum, defaultValue: 'NAME', description: 'In which order.' }),
+      },
+      resolve: (_root, { search, joined, orderBy, ...args }, context) => {
+        const viewer = requireViewer(context)
+        const text = search == null ? null : parseInput(searchRule, search, 'search')
+        return resolveRooms(
+          context.rooms,
+          viewer,
+          { search: text, joined: joined ?? false, order: orderBy ?? 'NAME' },
+          args,
+        )
+      },
     },
-    resolve: (_root, { search, joined, ...args }, context) => {
-      const viewer = requireViewer(context)
-      const text = search == null ? null : parseInput(searchRule, search, 'search')
-      return resolveRooms(context.rooms, viewer, { search: text, joined: joined ?? false }, args)
-    },
-  }),
+    RoomConnection,
+    RoomEdge,
+  ),
 }))

@@ -1,5 +1,3 @@
-export const MAX_SLUG_LENGTH = 50
-
 /**
  * Text as searching compares it: lower case, without diacritics, one space between words. The Turkish dotless ı counts
  * as i, so that both "cay odasi" and "ÇAY ODASI" find "Çay Odası".
@@ -9,7 +7,7 @@ export function foldForSearch(text: string): string {
 }
 
 /** A slug made of a name: ASCII letters, digits and single hyphens, at most `maxLength`; empty if none remain. */
-export function slugFrom(name: string, maxLength = MAX_SLUG_LENGTH): string {
+export function slugFrom(name: string, maxLength: number): string {
   return foldForSearch(name)
     .replace(/[^a-z0-9]+/g, '-')
     .replace(/^-+|-+$/g, '')

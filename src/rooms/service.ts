@@ -19,6 +19,7 @@ import {
   insertMembership,
   lockRoom,
   type MembershipInclude,
+  type RoomOrder,
   type RoomPlace,
   readMembers,
   readRooms,
@@ -29,6 +30,13 @@ export interface RoomChange {
   name?: string
   slug?: string
   topic?: string | null
+}
+
+/** Which rooms to list, and how. */
+export interface RoomFilter {
+  search: string | null
+  joined: boolean
+  order: RoomOrder
 }
 
 export type Rooms = ReturnType<typeof createRooms>
@@ -84,15 +92,15 @@ export function createRooms({ db, publisher }: { db: Db; publisher: Publisher })
       return (await db.room.findUnique({ where: { id: roomId } })) ?? refuseAbsent()
     },
 
-    /** Rooms that the viewer can read, by name; one more than the limit where there is one. */
+    /** Rooms that the viewer can read; one more than the limit where there is one. */
     listRooms: (
       { userId }: Viewer,
-      { search, joined }: { search: string | null; joined: boolean },
+      { search, joined, order }: RoomFilter,
       range: PageRange<RoomPlace>,
     ): Promise<Room[]> => {
       const visible = joined ? memberOf(userId) : readableBy(userId)
       const found = search ? { searchText: { contains: escapeLike(foldForSearch(search)) } } : {}
-      return readRooms(db, { AND: [visible, found] }, { ...range, limit: range.limit + 1 })
+      return readRooms(db, { AND: [visible, found] }, order, { ...range, limit: range.limit + 1 })
     },
 
     /** Members of a room that the caller has shown the viewer may read; one more than the limit where there is one. */

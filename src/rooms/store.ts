@@ -25,32 +25,55 @@ export function findReadableRoom(
   return db.room.findFirst({ ...args, where: { AND: [where, readableBy(userId)] } })
 }
 
-/** What the list of rooms is ordered by. */
+/** By name, or the latest activity first. */
+export type RoomOrder = 'NAME' | 'ACTIVITY'
+
+/** A room's place in a list: what the list is ordered by, then the id. */
 export interface RoomPlace {
-  name: string
+  key: string | Date
   id: string
 }
 
-/** Rooms by name, in that order whatever end they are taken from. */
+// No index serves ACTIVITY, on purpose: it would have to be written with every message.
+const ORDERS = {
+  NAME: { field: 'name', forwards: 'asc', backwards: 'desc' },
+  ACTIVITY: { field: 'lastActivityAt', forwards: 'desc', backwards: 'asc' },
+} as const
+
+/** Rooms in this order, whatever end they are taken from. */
 export async function readRooms(
   db: Db,
   where: Prisma.RoomWhereInput,
+  order: RoomOrder,
   { after, before, limit, from }: PageRange<RoomPlace>,
 ): Promise<Room[]> {
-  const order = from === 'start' ? 'asc' : 'desc'
-  const bounds = [after ? placedBeyond(after, 'gt') : {}, before ? placedBeyond(before, 'lt') : {}]
+  const { field, forwards, backwards } = ORDERS[order]
+  const [following, preceding] = forwards === 'asc' ? (['gt', 'lt'] as const) : (['lt', 'gt'] as const)
+  const direction = from === 'start' ? forwards : backwards
   const rooms = await db.room.findMany({
-    where: { AND: [where, ...bounds] },
-    orderBy: [{ name: order }, { id: order }],
+    where: {
+      AND: [
+        where,
+        after ? placedBeyond(field, after, following) : {},
+        before ? placedBeyond(field, before, preceding) : {},
+      ],
+    },
+    orderBy: [{ [field]: direction }, { id: direction }],
     take: limit,
   })
   return from === 'start' ? rooms : rooms.reverse()
 }
 
-function placedBeyond({ name, id }: RoomPlace, side: 'gt' | 'lt'): Prisma.RoomWhereInput {
+function placedBeyond(
+  field: 'name' | 'lastActivityAt',
+  { key, id }: RoomPlace,
+  side: 'gt' | 'lt',
+): Prisma.RoomWhereInput {
   const upTo = side === 'gt' ? 'gte' : 'lte'
-  // The first condition says nothing new, but lets the index start at the name.
-  return { AND: [{ name: { [upTo]: name } }, { OR: [{ name: { [side]: name } }, { name, id: { [side]: id } }] }] }
+  // The first condition says nothing new, but lets an index start at the key.
+  return {
+    AND: [{ [field]: { [upTo]: key } }, { OR: [{ [field]: { [side]: key } }, { [field]: key, id: { [side]: id } }] }],
+  }
 }
 
 /** What to read beside a membership. */

@@ -3,6 +3,7 @@ import { textRule } from '../graphql/input.ts'
 import { MAX_NAME_CHARACTERS } from './user-record.ts'
 
 const MAX_STATUS_CHARACTERS = 140
+const MAX_SUBJECT_CHARACTERS = 255
 const MAX_URL_LENGTH = 2_048
 
 const webUrl = z.string().transform((text, ctx) => {
@@ -18,6 +19,8 @@ const webUrl = z.string().transform((text, ctx) => {
   if (isTooLong) return refuse(`is longer than ${MAX_URL_LENGTH} characters`, MAX_URL_LENGTH)
   return url && /^https?:$/.test(url.protocol) ? url.href : refuse('is not an http or https URL')
 })
+
+export const subjectRule = textRule({ min: 1, max: MAX_SUBJECT_CHARACTERS, trim: false })
 
 export const updateProfileRule = z
   .object({

@@ -2,7 +2,7 @@ import { REFUSALS } from '../graphql/base-types.ts'
 import { builder } from '../graphql/builder.ts'
 import { requireViewer } from '../graphql/context.ts'
 import { parseInput } from '../graphql/input.ts'
-import { updateProfileRule } from './input-rules.ts'
+import { subjectRule, updateProfileRule } from './input-rules.ts'
 import type { Users } from './service.ts'
 import { MAX_NAME_CHARACTERS, type UserRecord } from './user-record.ts'
 
@@ -44,6 +44,20 @@ builder.queryField('viewer', (t) =>
     nullable: true,
     description: 'The signed-in user; null without a token.',
     resolve: (_root, _args, { viewer, users }) => (viewer ? users.findUser(viewer.userId) : null),
+  }),
+)
+
+builder.queryField('user', (t) =>
+  t.field({
+    type: UserType,
+    nullable: true,
+    description:
+      'The user with this `sub`, as your backend knows them; null where they have never signed in. To open a direct room with them, say.',
+    args: { subject: t.arg.string({ required: true, description: 'The `sub` claim of their tokens, exactly.' }) },
+    resolve: (_root, { subject }, context) => {
+      requireViewer(context)
+      return context.users.findUserBySubject(parseInput(subjectRule, subject, 'subject'))
+    },
   }),
 )
 

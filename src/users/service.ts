@@ -11,6 +11,7 @@ import {
   findLastSeen,
   findLogHead,
   findUser,
+  findUserBySubject,
   findUsers,
   type ProfileChange,
   touchLastSeen,
@@ -67,6 +68,9 @@ export function createUsers({ db, publisher }: { db: Db; publisher: Publisher })
     async findUser(id: string): Promise<UserRecord | null> {
       return findUser(db, id)
     },
+
+    /** By the `sub` of their tokens; null where they were never seen. */
+    findUserBySubject: (subject: string): Promise<UserRecord | null> => findUserBySubject(db, subject),
 
     /** Unknown ids are left out; at most 1,000 at once. */
     listUsers(ids: readonly string[]): Promise<UserRecord[]> {

@@ -75,6 +75,10 @@ export function findUser(db: Db, id: string): Promise<UserRecord | null> {
   return db.user.findUnique({ where: { id }, select: userRecordSelect })
 }
 
+export function findUserBySubject(db: Db, subject: string): Promise<UserRecord | null> {
+  return db.user.findUnique({ where: { subject }, select: userRecordSelect })
+}
+
 export async function findLastSeen(db: Db, id: string): Promise<Date | null> {
   const user = await db.user.findUnique({ where: { id }, select: { lastSeenAt: true } })
   return user?.lastSeenAt ?? null

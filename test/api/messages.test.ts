@@ -7,7 +7,7 @@ import { countRows } from '../support/stored-rows.ts'
 import { subscribe } from '../support/stream.ts'
 
 const SENT = `presentCount sentMessage { id seq text clientMessageId createdAt roomId room { id lastSeq }
-  author { id name } replyTo { messageId seq text author { name } } }`
+  author { id name } replyTo { id seq text author { name } } }`
 
 interface Sent {
   presentCount: number | null
@@ -20,7 +20,7 @@ interface Sent {
     roomId: string
     room: { id: string; lastSeq: number }
     author: { id: string; name: string }
-    replyTo: { messageId: string; seq: number; text: string; author: { name: string } } | null
+    replyTo: { id: string; seq: number; text: string; author: { name: string } } | null
   }
 }
 
@@ -79,7 +79,7 @@ describe('sendMessage', () => {
     const question = await ada.send(roomId, 'Tea?')
     const { sentMessage } = await send(bo, { roomId, text: 'Please', replyToId: question.id })
     expect(sentMessage?.replyTo).toEqual({
-      messageId: question.id,
+      id: question.id,
       seq: question.seq,
       text: 'Tea?',
       author: { name: 'Ada' },

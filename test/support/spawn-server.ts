@@ -75,7 +75,11 @@ export async function urlIn(output: () => string, exit: Promise<Exit> = new Prom
   void exit.then((how) => (ended = how))
   const url = await eventually(
     () => {
-      const said = /^Sohbet is ready at (\S+)$/m.exec(output())?.[1]
+      // In development for people, in production as a line of the log.
+      const said = /^Sohbet is ready at (\S+)$|"url":"([^"]+)","msg":"Sohbet is ready"/m
+        .exec(output())
+        ?.slice(1)
+        .find(Boolean)
       if (said === undefined && ended === null) throw new Error(`It is not ready:\n${output()}`)
       return said
     },

@@ -22,7 +22,7 @@ graphql(`
       ...UserParts
     }
     replyTo {
-      messageId
+      id
       text
     }
   }
