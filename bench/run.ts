@@ -1,5 +1,6 @@
 // npm run bench -- NAME [--quick]
 import { readdir } from 'node:fs/promises'
+import { stopProcesses } from './support/processes.ts'
 
 const [name = '', ...flags] = process.argv.slice(2)
 const names = (await readdir(new URL('.', import.meta.url)))
@@ -11,4 +12,8 @@ if (!names.includes(name)) {
   process.exit(1)
 }
 const { run } = await import(`./${name}.bench.ts`)
-await run({ quick: flags.includes('--quick') })
+try {
+  await run({ quick: flags.includes('--quick') })
+} finally {
+  await stopProcesses()
+}

@@ -4,6 +4,14 @@ import { createInterface, type Interface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import type { LightClientCounts, LightClientOptions } from './light-client.ts'
 
+/** Everything that a bench has started and not stopped. */
+const running = new Set<BenchProcess>()
+
+/** For the end of a bench, also when it fails. */
+export async function stopProcesses(): Promise<void> {
+  await Promise.all([...running].map((process) => process.stop()))
+}
+
 const START_TIMEOUT_MS = 60_000
 /** Linux counts CPU time in hundredths of a second. */
 const CLOCK_TICKS_PER_SECOND = 100
@@ -27,6 +35,7 @@ export class BenchProcess {
       env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
       stdio: ['pipe', 'pipe', 'inherit'],
     })
+    running.add(this)
     if (!this.child.stdout) throw new Error('a process without output')
     this.#lines = createInterface({ input: this.child.stdout })
     this.#lines.on('line', (line) => {
@@ -58,6 +67,7 @@ export class BenchProcess {
   }
 
   async stop(): Promise<void> {
+    running.delete(this)
     const gone = new Promise<void>((resolve) => this.child.once('exit', () => resolve()))
     if (this.child.exitCode !== null) return
     this.child.kill('SIGTERM')
@@ -72,12 +82,6 @@ export async function cpuMicroseconds(pid: number): Promise<number> {
   // The name, in parentheses, may hold spaces; the fields after it do not.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   return ((Number(fields[11]) + Number(fields[12])) * 1_000_000) / CLOCK_TICKS_PER_SECOND
-}
-
-/** Resident memory of a process, in bytes. */
-export async function residentBytes(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8')
-  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? 0) * 1_024
 }
 
 export class LightClient {
