@@ -7,10 +7,8 @@ import {
   readSize,
   toConnection,
 } from '../graphql/page.ts'
-import type { MessageRecord } from './message-record.ts'
+import { LAST_SEQ, type MessageRecord } from './message-record.ts'
 import type { MessagePage, Messages } from './service.ts'
-
-const LAST_SEQ = 2_147_483_647
 
 export interface HistoryArgs extends PageArgs {
   aroundSeq?: number | null

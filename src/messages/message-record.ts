@@ -1,5 +1,8 @@
 import type { UserRecord } from '../users/user-record.ts'
 
+/** No seq is higher: seqs are Postgres' and GraphQL's 32-bit integers. */
+export const LAST_SEQ = 2_147_483_647
+
 /** A message with everything that is the same for every reader: one shape in the log, on the bus and in history. */
 export interface MessageRecord {
   id: string

@@ -5,7 +5,7 @@ import { newId } from '../platform/ids.ts'
 import type { PageRange } from '../platform/page-range.ts'
 import type { Viewer } from '../platform/viewer.ts'
 import type { Rooms } from '../rooms/service.ts'
-import type { MessageRecord } from './message-record.ts'
+import { LAST_SEQ, type MessageRecord } from './message-record.ts'
 import { type ErrorScope, MessageWriter } from './message-writer.ts'
 import { appendMessages, findMessages, hasMessage, messageSent, type NewMessage, readMessages } from './store.ts'
 
@@ -15,8 +15,6 @@ export interface MessagePage {
   hasPreviousPage: boolean
   hasNextPage: boolean
 }
-
-const LAST_SEQ = 2_147_483_647
 
 export type Messages = ReturnType<typeof createMessages>
 

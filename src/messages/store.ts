@@ -48,10 +48,11 @@ interface MessageRow extends MessageColumns {
  * rules. Outcomes come in the order of the messages.
  */
 export async function appendMessages(db: Db, messages: readonly NewMessage[]): Promise<AppendOutcome[]> {
-  const rows = await db.$queryRaw<(MessageColumns & { outcome: AppendOutcome['outcome'] })[]>`
+  const rows = await db.$queryRaw<(MessageColumns & { ordinal: number; outcome: AppendOutcome['outcome'] })[]>`
     SELECT * FROM append_messages(${JSON.stringify(messages)}::json)`
+  const byOrdinal = new Map(rows.map((row) => [row.ordinal, row]))
   return messages.map(({ roomId, authorId }, i) => {
-    const row = rows[i]
+    const row = byOrdinal.get(i + 1)
     if (!row) throw new Error('append_messages left out an outcome')
     const { outcome } = row
     if (outcome !== 'SENT' && outcome !== 'DUPLICATE') return { outcome }

@@ -45,6 +45,8 @@ export class RoomRoster {
   #scheduled: NodeJS.Timeout | null = null
   #refreshing = false
   #pokedMeanwhile = false
+  #current: Promise<void> | null = null
+  #next: Promise<void> | null = null
   /** Names are known from when somebody came; now and then they are loaded anew. */
   #namesAreOld = false
   #settledAtMs = 0
@@ -82,6 +84,17 @@ export class RoomRoster {
     if (this.#refreshing) this.#pokedMeanwhile = true
     if (this.#scheduled || this.#refreshing || this.#closed) return
     this.#schedule()
+  }
+
+  /** Resolves when a read that began after the call is shown, or has failed. Whoever asks meanwhile shares one read. */
+  readAgain(): Promise<void> {
+    this.#next ??= (this.#current ?? Promise.resolve()).then(() => {
+      this.#next = null
+      if (this.#closed || performance.now() < this.#settledAtMs) return
+      if (this.#scheduled) clearTimeout(this.#scheduled)
+      return this.#refresh()
+    })
+    return this.#next
   }
 
   /**
@@ -139,8 +152,16 @@ export class RoomRoster {
     this.#wake()
   }
 
-  async #refresh(): Promise<void> {
+  #refresh(): Promise<void> {
     this.#scheduled = null
+    this.#current = this.#read().finally(() => {
+      this.#current = null
+    })
+    return this.#current
+  }
+
+  /** Never rejects. */
+  async #read(): Promise<void> {
     this.#refreshing = true
     this.#pokedMeanwhile = false
     const settledAtMs = this.#settledAtMs

@@ -39,10 +39,13 @@ export class RoomWatchers {
   /** The snapshot, then changes. Rejects when presence cannot be read, and after close. */
   async watch(roomId: string): Promise<RosterCursor> {
     for (;;) {
+      const isWatched = this.#watched.has(roomId)
       const one = await this.#open(roomId)
       // Its last watcher left meanwhile.
       if (one.roster.closed) continue
       one.watchers++
+      // What others watch already may be some moments old: the new watcher is to find themself in the snapshot.
+      if (isWatched) await one.roster.readAgain()
       return new RosterCursor(one.roster, () => {
         this.#leave(roomId, one).catch((error) =>
           this.#options.logger.warn({ err: error, roomId }, 'a room is still watched'),

@@ -24,7 +24,7 @@ const complete = (): Record<string, string> => ({
   DATABASE_URL: database.url,
   REDIS_URL: redisUrl ?? 'redis://localhost:1',
   JWT_SECRET: TEST_SECRET,
-  LOG_LEVEL: 'warn',
+  LOG_LEVEL: 'info',
   PRESENCE_GRACE_MS: '100',
 })
 
@@ -174,7 +174,8 @@ withRedis(`a node in production ${redisUrl ? '' : NO_REDIS}`, { timeout: 60_000 
     try {
       // A TCP server has an address object.
       const { port } = other.address() as { port: number }
-      expectRefused(await runToEnd(program('main', { ...complete(), HOST: '127.0.0.1', PORT: String(port) })), [
+      const env = { ...complete(), HOST: '127.0.0.1', PORT: String(port), LOG_LEVEL: 'warn' }
+      expectRefused(await runToEnd(program('main', env)), [
         `Sohbet could not start: port ${port} of 127.0.0.1 is in use. Stop what listens there, or set another PORT.`,
       ])
     } finally {

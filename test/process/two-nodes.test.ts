@@ -42,7 +42,7 @@ describe.skipIf(redisUrl === null)(`two processes on one Postgres and one Redis 
         REDIS_URL: redisUrl ?? '',
         JWT_SECRET: TEST_SECRET,
         HOST: '127.0.0.1',
-        LOG_LEVEL: 'warn',
+        LOG_LEVEL: 'info',
         SWEEP_INTERVAL_MS: '500',
       },
     })
