@@ -35,10 +35,13 @@ export async function ensureCluster(clusterDir: string, initdb: string, account:
   })
 }
 
+const WHOLE = { recursive: true, force: true } as const
+
 async function makeCluster(clusterDir: string, initdb: string, account: Account): Promise<void> {
   const parent = dirname(clusterDir)
   for (const name of await readdir(parent)) {
-    if (name.startsWith(HALF_MADE)) await rm(join(parent, name), { recursive: true, force: true })
+    // An initdb whose owner was killed may still be writing there: it ends when its folders are gone.
+    if (name.startsWith(HALF_MADE)) await rm(join(parent, name), { ...WHOLE, maxRetries: 50, retryDelay: 20 })
   }
   const workshop = await mkdtemp(join(parent, HALF_MADE))
   try {
@@ -54,7 +57,7 @@ async function makeCluster(clusterDir: string, initdb: string, account: Account)
     await rename(made, clusterDir)
     await syncFolder(parent)
   } finally {
-    await rm(workshop, { recursive: true, force: true })
+    await rm(workshop, WHOLE)
   }
 }
 
