@@ -46,7 +46,8 @@ export async function createDatabase(admin: pg.Client, name: string, template?: 
   }
 }
 
-async function connect(connectionString: string): Promise<pg.Client> {
+/** A connected client; waits at most 10 s. After a failure nothing is left open. */
+export async function connect(connectionString: string): Promise<pg.Client> {
   const client = new pg.Client({ connectionString, connectionTimeoutMillis: CONNECT_TIMEOUT_MS })
   client.on('error', () => {}) // a connection that breaks later fails its query as well
   try {

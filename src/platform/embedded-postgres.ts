@@ -6,8 +6,8 @@
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import pg from 'pg'
-import { createDatabase } from './create-database.ts'
+import type pg from 'pg'
+import { connect, createDatabase } from './create-database.ts'
 import { makeDataDir } from './data-dir.ts'
 import { locateBinaries } from './embedded-postgres-binaries.ts'
 import { ensureCluster, explain } from './embedded-postgres-cluster.ts'
@@ -17,7 +17,6 @@ import { canReach, postgresAccount } from './system-account.ts'
 
 /** Generous, because a start after a crash first replays the write-ahead log. */
 const READY_TIMEOUT_MS = 120_000
-const CONNECT_TIMEOUT_MS = 5_000
 const START_ATTEMPTS = 20
 
 export interface EmbeddedPostgresOptions {
@@ -119,13 +118,9 @@ async function ensureDatabase(server: ServerProcess, adminUrl: string, database:
 async function connectWhenReady(server: ServerProcess, connectionString: string): Promise<pg.Client> {
   const deadline = Date.now() + READY_TIMEOUT_MS
   for (;;) {
-    const client = new pg.Client({ connectionString, connectionTimeoutMillis: CONNECT_TIMEOUT_MS })
-    client.on('error', () => {}) // a connection that breaks later fails its query as well
     try {
-      await client.connect()
-      return client
+      return await connect(connectionString)
     } catch (error) {
-      await client.end().catch(() => {})
       if (Date.now() > deadline) throw error
       if (await settlesWithin(server.gone, 20)) throw error
     }
