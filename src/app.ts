@@ -124,6 +124,8 @@ async function start({ config, logger, clock }: Required<AppOptions>, opened: Cl
     maxPayloadBytes: config.limits.wsMaxPayloadBytes,
     maxSubscriptionsPerConnection: config.limits.maxSubscriptionsPerConnection,
     keepAliveMs: config.realtime.wsKeepAliveMs,
+    compression: config.realtime.wsCompression,
+    outboundLimits: config.realtime.outbound,
     logger,
   })
   const url = await listen(server, config.http)

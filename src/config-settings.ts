@@ -135,6 +135,24 @@ export const SETTINGS = {
     12_000,
     'How often a WebSocket is pinged; one that has not answered by the next ping is closed.',
   ),
+  wsCompression: setting(
+    'WS_COMPRESSION',
+    onOff,
+    false,
+    'Whether WebSocket clients that offer it get permessage-deflate: less traffic, at a higher cost for every message.',
+  ),
+  outboundQueueBytes: setting(
+    'OUTBOUND_QUEUE_BYTES',
+    integer(16 * KIB, 16 * MIB, 'bytes'),
+    64 * KIB,
+    'What a node keeps for a client that reads slowly; what comes then is read from the log when the client has caught up.',
+  ),
+  slowReaderTimeoutMs: setting(
+    'SLOW_READER_TIMEOUT_MS',
+    ms(100, 3_600_000),
+    30_000,
+    'A client that makes no room in its queue for so long is closed with 1013, SLOW_READER; it may come back at once.',
+  ),
   sweepIntervalMs: setting(
     'SWEEP_INTERVAL_MS',
     ms(100, 300_000),

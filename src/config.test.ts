@@ -33,7 +33,12 @@ describe('loadConfig', () => {
       redisUrl: null,
       identity: { kind: 'development' },
       limits: { maxMessageCharacters: 4000, wsMaxPayloadBytes: 144_384, maxSubscriptionsPerConnection: 500 },
-      realtime: { wsKeepAliveMs: 12_000, sweepIntervalMs: 3000 },
+      realtime: {
+        wsKeepAliveMs: 12_000,
+        wsCompression: false,
+        outbound: { queueBytes: 65_536, slowReaderTimeoutMs: 30_000 },
+        sweepIntervalMs: 3000,
+      },
       presence: { ttlMs: 25_000, graceMs: 5000, coalesceMs: 300 },
       logLevel: 'info',
       logRetentionDays: 0,

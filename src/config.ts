@@ -40,7 +40,12 @@ export interface Config {
     readonly wsMaxPayloadBytes: number
     readonly maxSubscriptionsPerConnection: number
   }
-  readonly realtime: { readonly wsKeepAliveMs: number; readonly sweepIntervalMs: number }
+  readonly realtime: {
+    readonly wsKeepAliveMs: number
+    readonly wsCompression: boolean
+    readonly outbound: { readonly queueBytes: number; readonly slowReaderTimeoutMs: number }
+    readonly sweepIntervalMs: number
+  }
   readonly presence: { readonly ttlMs: number; readonly graceMs: number; readonly coalesceMs: number }
   readonly logLevel: LogLevel
   /** 0: for ever. */
@@ -90,6 +95,11 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     limits: readLimits(settings),
     realtime: {
       wsKeepAliveMs: settings.read(SETTINGS.wsKeepAliveMs),
+      wsCompression: settings.read(SETTINGS.wsCompression),
+      outbound: {
+        queueBytes: settings.read(SETTINGS.outboundQueueBytes),
+        slowReaderTimeoutMs: settings.read(SETTINGS.slowReaderTimeoutMs),
+      },
       sweepIntervalMs: settings.read(SETTINGS.sweepIntervalMs),
     },
     presence: {

@@ -5,12 +5,12 @@ import type { Room } from '../generated/prisma/client.ts'
 import type { MessageRecord } from '../messages/message-record.ts'
 import { GateError } from '../platform/errors.ts'
 import type { Viewer } from '../platform/viewer.ts'
-import type { RosterItem } from '../presence/roster-cursor.ts'
+import type { RosterItem } from '../presence/roster-items.ts'
 import type { Presence } from '../presence/service.ts'
 import type { Device } from '../presence/tracker.ts'
 import type { FeedItem } from '../realtime/feed-cursor.ts'
 import type { Hub } from '../realtime/hub.ts'
-import { mapIterator } from '../realtime/map-iterator.ts'
+import { mapReader } from '../realtime/reader.ts'
 import type { Rooms } from '../rooms/service.ts'
 import type { Users } from '../users/service.ts'
 
@@ -45,30 +45,27 @@ export function createLive({ hub, rooms, users, presence }: LiveOptions) {
 
   /** Ends a stream that is not of the log when the viewer loses the room. Returns what ends this watch. */
   async function endWithMembership(viewer: Viewer, room: Room, end: () => void): Promise<() => void> {
-    if (room.kind === 'PUBLIC') return () => {}
-    const cursor = await hub.open(roomTopic(room.id), { head: room.lastSeq })
     const losesRoom = createLossCheck(viewer, room)
+    if (!losesRoom) return () => {}
+    const cursor = await hub.open(roomTopic(room.id), { head: room.lastSeq })
     const watch = async () => {
       for await (const item of cursor) if (losesRoom(item)) return end()
     }
     // Only what ends the process makes a cursor fail.
     watch().catch(end)
-    return () => void cursor.return()
+    return () => cursor.end()
   }
 
   return {
     /** The room's log from `after` on; without it, from the head as it is now. */
     async openRoomEvents(viewer: Viewer, connectionId: string, roomId: string, after: number | null) {
       const { cursor, leave, losesRoom } = await openRoom(viewer, connectionId, roomId, after)
-      return mapIterator<FeedItem<LogEvent>, RoomEvent | StreamMark>(
-        cursor,
-        (item) => ({
-          // A room's topic carries room events only.
-          value: item.kind === 'entry' ? (item.entry.event as RoomEvent) : toMark(item),
-          last: losesRoom(item),
-        }),
-        leave,
-      )
+      return mapReader<FeedItem<LogEvent>, RoomEvent | StreamMark>(cursor, {
+        // A room's topic carries room events only.
+        map: (item) => (item.kind === 'entry' ? (item.entry.event as RoomEvent) : toMark(item)),
+        ...(losesRoom && { isLast: losesRoom }),
+        onEnd: leave,
+      })
     },
 
     /** The same, messages only. A resume point that the log no longer reaches is refused with RESYNC_REQUIRED. */
@@ -80,16 +77,15 @@ export function createLive({ hub, rooms, users, presence }: LiveOptions) {
         throw new GateError('RESYNC_REQUIRED', message, { fromSeq })
       }
       const { cursor, leave, losesRoom } = await openRoom(viewer, connectionId, roomId, after, check)
-      return mapIterator<FeedItem<LogEvent>, MessageItem>(
-        cursor,
-        (item) => {
-          if (item.kind === 'resync') return { value: { type: 'ResyncRequired', fromSeq: item.fromSeq }, last: true }
-          if (losesRoom(item)) return 'end'
+      return mapReader<FeedItem<LogEvent>, MessageItem>(cursor, {
+        map: (item) => {
+          if (item.kind === 'resync') return { type: 'ResyncRequired', fromSeq: item.fromSeq }
           if (item.kind === 'caught-up' || item.entry.event.type !== 'MessageSent') return null
-          return { value: item.entry.event.message }
+          return item.entry.event.message
         },
-        leave,
-      )
+        isLast: (item) => item.kind === 'resync' || (losesRoom?.(item) ?? false),
+        onEnd: leave,
+      })
     },
 
     /** Who is in the room: the snapshot, then changes. Watching a room is being in it. */
@@ -100,15 +96,14 @@ export function createLive({ hub, rooms, users, presence }: LiveOptions) {
         // So that the snapshot shows the viewer themself.
         await presence.settled()
         const roster = await presence.watch(roomId)
-        const unwatch = await endWithMembership(viewer, room, () => void roster.return())
-        return mapIterator<RosterItem, RosterItem>(
-          roster,
-          (value) => ({ value }),
-          () => {
+        const unwatch = await endWithMembership(viewer, room, () => roster.end())
+        return mapReader<RosterItem, RosterItem>(roster, {
+          map: (item) => item,
+          onEnd: () => {
             unwatch()
             leave()
           },
-        )
+        })
       } catch (error) {
         leave()
         throw error
@@ -120,23 +115,23 @@ export function createLive({ hub, rooms, users, presence }: LiveOptions) {
       const head = await users.requireLogHead(viewer)
       const cursor = await hub.open(userTopic(viewer.userId), { head, ...(after === null ? {} : { after }) })
       const leave = presence.connect(deviceOf(viewer, connectionId))
-      return mapIterator<FeedItem<LogEvent>, UserEvent | StreamMark>(
-        cursor,
+      return mapReader<FeedItem<LogEvent>, UserEvent | StreamMark>(cursor, {
         // A user's topic carries user events only.
-        (item) => ({ value: item.kind === 'entry' ? (item.entry.event as UserEvent) : toMark(item) }),
-        leave,
-      )
+        map: (item) => (item.kind === 'entry' ? (item.entry.event as UserEvent) : toMark(item)),
+        onEnd: leave,
+      })
     },
   }
 }
 
 /**
  * Whether an item takes the room from the viewer: they left a room that only its members may read. Only after the stream
- * was accepted; what a replay tells is past.
+ * was accepted; what a replay tells is past. Null for a room that nobody loses.
  */
-function createLossCheck({ userId }: Viewer, { kind, lastSeq }: Room): (item: FeedItem<LogEvent>) => boolean {
+function createLossCheck({ userId }: Viewer, { kind, lastSeq }: Room): ((item: FeedItem<LogEvent>) => boolean) | null {
+  if (kind === 'PUBLIC') return null
   return (item) => {
-    if (kind === 'PUBLIC' || item.kind !== 'entry' || item.entry.seq <= lastSeq) return false
+    if (item.kind !== 'entry' || item.entry.seq <= lastSeq) return false
     const { event } = item.entry
     return event.type === 'MemberLeft' && event.user.id === userId
   }

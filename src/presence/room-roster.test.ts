@@ -5,6 +5,7 @@ import type { UserRecord } from '../users/user-record.ts'
 import { createMemoryPresenceStore } from './presence-store-memory.ts'
 import { RoomRoster } from './room-roster.ts'
 import { RosterCursor } from './roster-cursor.ts'
+import { RosterItems } from './roster-items.ts'
 
 const rosters: RoomRoster[] = []
 afterEach(() => {
@@ -36,7 +37,7 @@ async function openRoom({ refreshMs }: { refreshMs: number }) {
     logger: createLogger('fatal'),
   })
   rosters.push(roster)
-  return { store, profiles, loads, counts, come, roster, cursor: new RosterCursor(roster, () => {}) }
+  return { store, profiles, loads, counts, come, roster, cursor: new RosterCursor(roster, new RosterItems(), () => {}) }
 }
 
 it('tells a changed profile of somebody who stays, with the state they are in', async () => {
@@ -60,7 +61,7 @@ it('keeps what it knows while it settles, whatever is poked or was just being re
   const { store, counts, come, roster } = await openRoom({ refreshMs: 60_000 })
   const before = roster.view
   let changes = 0
-  roster.onChange(() => changes++)
+  roster.addWatcher({ wake: () => changes++ })
   await store.release([{ scope: 'room', userId: 'Ada' }])
   // At the second read the settling begins, too late for that read to be left out.
   counts.onRead = () => {

@@ -26,6 +26,11 @@ export interface RosterView {
   present: ReadonlyMap<string, PresentUser> | null
 }
 
+/** Somebody who wants to know that the room has changed. */
+export interface RosterWatcher {
+  wake(): void
+}
+
 export interface RoomRosterOptions {
   read: (limit: number) => Promise<Roster>
   listUsers: (ids: readonly string[]) => Promise<UserRecord[]>
@@ -38,7 +43,7 @@ export interface RoomRosterOptions {
 export class RoomRoster {
   readonly #options: RoomRosterOptions
   readonly #typing = new Map<string, { user: UserRecord; timer: NodeJS.Timeout }>()
-  readonly #waiting = new Set<() => void>()
+  readonly #watchers = new Set<RosterWatcher>()
   readonly #heal: NodeJS.Timeout
   #view: RosterView
   #typingView: readonly UserRecord[] = []
@@ -126,10 +131,13 @@ export class RoomRoster {
     if (!known) this.#showTyping()
   }
 
-  /** Calls `wake` once at the next change, or when the roster closes. Returns a function that forgets it. */
-  onChange(wake: () => void): () => void {
-    this.#waiting.add(wake)
-    return () => this.#waiting.delete(wake)
+  /** Wakes the watcher, until it is removed, at every change and when the roster closes. */
+  addWatcher(watcher: RosterWatcher): void {
+    this.#watchers.add(watcher)
+  }
+
+  removeWatcher(watcher: RosterWatcher): void {
+    this.#watchers.delete(watcher)
   }
 
   close(): void {
@@ -183,9 +191,7 @@ export class RoomRoster {
   }
 
   #wake(): void {
-    const waiting = [...this.#waiting]
-    this.#waiting.clear()
-    for (const wake of waiting) wake()
+    for (const watcher of this.#watchers) watcher.wake()
   }
 }
 

@@ -7,6 +7,7 @@ import type { UserRecord } from '../users/user-record.ts'
 import { type PresenceStore, SERVER_SCOPE } from './presence-store.ts'
 import { RoomRoster } from './room-roster.ts'
 import { RosterCursor } from './roster-cursor.ts'
+import { RosterItems } from './roster-items.ts'
 
 export interface RoomWatchersOptions {
   store: PresenceStore
@@ -21,6 +22,7 @@ type RoomSignal = { type: 'poke' } | { type: 'typing'; user: UserRecord; typing:
 
 interface Watched {
   roster: RoomRoster
+  items: RosterItems
   watchers: number
   unsubscribe: () => Promise<void>
 }
@@ -46,7 +48,7 @@ export class RoomWatchers {
       one.watchers++
       // What others watch already may be some moments old: the new watcher is to find themself in the snapshot.
       if (isWatched) await one.roster.readAgain()
-      return new RosterCursor(one.roster, () => {
+      return new RosterCursor(one.roster, one.items, () => {
         this.#leave(roomId, one).catch((error) =>
           this.#options.logger.warn({ err: error, roomId }, 'a room is still watched'),
         )
@@ -109,7 +111,7 @@ export class RoomWatchers {
       roster = await RoomRoster.open({ read: (limit) => store.read(roomId, limit), listUsers, coalesceMs, logger })
       // What was poked between the subscription and the read.
       roster.poke()
-      return { roster, watchers: 0, unsubscribe }
+      return { roster, items: new RosterItems(), watchers: 0, unsubscribe }
     } catch (error) {
       await unsubscribe()
       throw error

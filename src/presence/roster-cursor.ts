@@ -1,92 +1,65 @@
+import { Reader } from '../realtime/reader.ts'
 import type { UserRecord } from '../users/user-record.ts'
-import { type PresentUser, type RoomRoster, type RosterView, samePresent } from './room-roster.ts'
+import type { RoomRoster, RosterView } from './room-roster.ts'
+import type { RosterItem, RosterItems } from './roster-items.ts'
 
-export interface PresenceChange {
-  user: UserRecord
-  state: 'ONLINE' | 'AWAY' | 'OFFLINE'
-}
-
-export type RosterItem =
-  | { kind: 'snapshot'; count: number; present: readonly PresentUser[]; named: boolean; typing: readonly UserRecord[] }
-  | { kind: 'change'; count: number; changes: readonly PresenceChange[] }
-  | { kind: 'typing'; typing: readonly UserRecord[] }
-
-/** One watcher of a room: first the snapshot, then the difference to what it was told last. A plain iterator. */
-export class RosterCursor implements AsyncIterableIterator<RosterItem> {
+/** One watcher of a room: first the snapshot, then the difference to what it was told last. */
+export class RosterCursor extends Reader<RosterItem> {
+  /** A late watcher gets one larger difference. */
+  readonly sheddable = true
   readonly #roster: RoomRoster
+  readonly #items: RosterItems
   readonly #onEnd: () => void
   #told: RosterView | null = null
   #toldTyping: readonly UserRecord[] = []
-  #ended = false
+  #left = false
   #wake: (() => void) | null = null
 
-  constructor(roster: RoomRoster, onEnd: () => void) {
+  constructor(roster: RoomRoster, items: RosterItems, onEnd: () => void) {
+    super()
     this.#roster = roster
+    this.#items = items
     this.#onEnd = onEnd
   }
 
-  [Symbol.asyncIterator](): this {
-    return this
+  get ended(): boolean {
+    return this.#left || this.#roster.closed
   }
 
-  async next(): Promise<IteratorResult<RosterItem>> {
-    while (!this.#ended && !this.#roster.closed) {
-      const item = this.#take()
-      if (item) return { done: false, value: item }
-      await new Promise<void>((resolve) => {
-        const forget = this.#roster.onChange(resolve)
-        this.#wake = () => {
-          forget()
-          resolve()
-        }
-      })
-    }
-    return { done: true, value: undefined }
-  }
-
-  async return(): Promise<IteratorResult<RosterItem>> {
-    if (!this.#ended) {
-      this.#ended = true
-      this.#wake?.()
-      this.#onEnd()
-    }
-    return { done: true, value: undefined }
-  }
-
-  async throw(error: unknown): Promise<IteratorResult<RosterItem>> {
-    await this.return()
-    throw error
-  }
-
-  #take(): RosterItem | null {
+  take(): RosterItem | null {
+    if (this.ended) return null
     const { view, typing } = this.#roster
     const told = this.#told
     // Between names and mere counts there is no difference to tell: begin anew.
     if (!told || (told.present === null) !== (view.present === null)) {
       this.#told = view
       this.#toldTyping = typing
-      const present = [...(view.present?.values() ?? [])]
-      return { kind: 'snapshot', count: view.count, present, named: view.present !== null, typing }
+      return this.#items.snapshot(view, typing)
     }
     if (told !== view) {
       this.#told = view
-      return { kind: 'change', count: view.count, changes: difference(told, view) }
+      return this.#items.change(told, view)
     }
-    if (this.#toldTyping !== typing) {
-      this.#toldTyping = typing
-      return { kind: 'typing', typing }
-    }
-    return null
+    if (this.#toldTyping === typing) return null
+    this.#toldTyping = typing
+    return this.#items.typing(typing)
   }
-}
 
-function difference(before: RosterView, after: RosterView): PresenceChange[] {
-  const changes: PresenceChange[] = []
-  for (const [id, { user }] of before.present ?? []) {
-    if (!after.present?.has(id)) changes.push({ user, state: 'OFFLINE' })
+  watch(wake: () => void): void {
+    if (!this.#wake) this.#roster.addWatcher(this)
+    this.#wake = wake
   }
-  for (const [id, now] of after.present ?? []) {
-    if (!samePresent(now, before.present?.get(id))) changes.push({ user: now.user, state: now.state })
+
+  /** See RosterWatcher. */
+  wake(): void {
+    this.#wake?.()
   }
-  return changes
+
+  end(): void {
+    if (this.#left) return
+    this.#left = true
+    this.#roster.removeWatcher(this)
+    this.#wake?.()
+    this.#onEnd()
+  }
 }

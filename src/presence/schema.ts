@@ -9,7 +9,7 @@ import { UserType } from '../users/schema.ts'
 import { listActiveRooms } from './active-rooms.ts'
 import { setPresenceRule, setTypingRule } from './input-rules.ts'
 import { MAX_NAMED, type PresentUser } from './room-roster.ts'
-import type { PresenceChange, RosterItem } from './roster-cursor.ts'
+import type { PresenceChange, RosterItem } from './roster-items.ts'
 import type { Presence } from './service.ts'
 
 declare module '../graphql/context.ts' {
@@ -122,7 +122,7 @@ const RoomPresence = builder.objectRef<{ roomId: string }>('RoomPresence').imple
   }),
 })
 
-builder.prismaObjectFields(RoomType, (t) => ({
+builder.objectFields(RoomType, (t) => ({
   presence: t.field({
     type: RoomPresence,
     description: 'Who is in the room just now.',

@@ -28,8 +28,8 @@ function appended(log: ArrayLog, count: number): string[] {
 /** The entries in memory, from the head down; throws where one is not in its place. */
 function recents(feed: Feed<string>): number {
   let kept = 0
-  for (let entry = feed.recent(feed.head); entry; entry = feed.recent(feed.head - kept)) {
-    expect(entry).toEqual({ seq: feed.head - kept, event: `${TOPIC} ${feed.head - kept}`, bytes: BYTES })
+  for (let item = feed.recent(feed.head); item; item = feed.recent(feed.head - kept)) {
+    expect(item.entry).toEqual({ seq: feed.head - kept, event: `${TOPIC} ${feed.head - kept}`, bytes: BYTES })
     kept++
   }
   expect(feed.recent(feed.head + 1)).toBeUndefined()
@@ -38,11 +38,7 @@ function recents(feed: Feed<string>): number {
 
 /** Calls `look` at every growth of the head. */
 function watch(feed: Feed<string>, look: () => void): void {
-  const again = () => {
-    look()
-    if (!feed.closed) feed.onGrowth(again)
-  }
-  feed.onGrowth(again)
+  feed.addWatcher({ wake: look })
 }
 
 const arrivals = fc.record({
@@ -177,9 +173,10 @@ describe('a feed', () => {
     log.fail(TOPIC, 100)
     const reading = feed.read(0, new AbortController().signal)
     let woken = 0
-    feed.onGrowth(() => woken++)
-    const forget = feed.onGrowth(() => woken++)
-    forget()
+    feed.addWatcher({ wake: () => woken++ })
+    const gone = { wake: () => woken++ }
+    feed.addWatcher(gone)
+    feed.removeWatcher(gone)
     feed.close()
     expect(woken).toBe(1)
     await expect(reading).rejects.toThrow()

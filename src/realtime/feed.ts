@@ -21,6 +21,17 @@ const REORDER_WAIT_MS = 15
 const RETRY_MIN_MS = 100
 const RETRY_MAX_MS = 5_000
 
+/** An entry as readers take it: one object for all of them. */
+export interface EntryItem<E> {
+  readonly kind: 'entry'
+  readonly entry: Entry<E>
+}
+
+/** Somebody who wants to know that the head has moved or the feed was closed. */
+export interface FeedWatcher {
+  wake(): void
+}
+
 export interface FeedOptions<E> {
   topic: string
   head: number
@@ -37,8 +48,8 @@ export class Feed<E> {
   readonly #closed = new AbortController()
   readonly #early = new Map<number, Entry<E>>()
   readonly #reads = new Map<number, Promise<Entry<E>[]>>()
-  readonly #waiting = new Set<() => void>()
-  #ring: Entry<E>[] = []
+  readonly #watchers = new Set<FeedWatcher>()
+  #ring: EntryItem<E>[] = []
   #head: number
   #known: number
   #repairing = false
@@ -96,9 +107,9 @@ export class Feed<E> {
   }
 
   /** The entry at `seq` if it is still in memory. */
-  recent(seq: number): Entry<E> | undefined {
+  recent(seq: number): EntryItem<E> | undefined {
     const first = this.#ring[0]
-    return first && seq >= first.seq ? this.#ring[seq - first.seq] : undefined
+    return first && seq >= first.entry.seq ? this.#ring[seq - first.entry.seq] : undefined
   }
 
   /**
@@ -120,10 +131,13 @@ export class Feed<E> {
     }
   }
 
-  /** Calls `wake` once, when the head has grown or the feed was closed. Returns a function that forgets it. */
-  onGrowth(wake: () => void): () => void {
-    this.#waiting.add(wake)
-    return () => this.#waiting.delete(wake)
+  /** Wakes the watcher, until it is removed, whenever the head has moved, and when the feed closes. */
+  addWatcher(watcher: FeedWatcher): void {
+    this.#watchers.add(watcher)
+  }
+
+  removeWatcher(watcher: FeedWatcher): void {
+    this.#watchers.delete(watcher)
   }
 
   get closed(): boolean {
@@ -132,7 +146,7 @@ export class Feed<E> {
 
   close(): void {
     this.#closed.abort()
-    this.#budget.give(this.#ring.reduce((sum, entry) => sum + entry.bytes, 0))
+    this.#budget.give(this.#ring.reduce((sum, { entry }) => sum + entry.bytes, 0))
     this.#ring = []
     this.#early.clear()
     this.#wake()
@@ -171,12 +185,12 @@ export class Feed<E> {
 
   #accept(entry: Entry<E>): void {
     this.#head = entry.seq
-    this.#ring.push(entry)
+    this.#ring.push({ kind: 'entry', entry })
     this.#budget.take(entry.bytes)
     const most = this.#budget.spent ? RING_MIN_ENTRIES : RING_MAX_ENTRIES
     while (this.#ring.length > most) {
       const oldest = this.#ring.shift()
-      if (oldest) this.#budget.give(oldest.bytes)
+      if (oldest) this.#budget.give(oldest.entry.bytes)
     }
   }
 
@@ -231,14 +245,12 @@ export class Feed<E> {
 
   /** Moves the head over entries that no longer exist. The ring must stay without a gap, so it starts anew. */
   #forget(head: number): void {
-    this.#budget.give(this.#ring.reduce((sum, entry) => sum + entry.bytes, 0))
+    this.#budget.give(this.#ring.reduce((sum, { entry }) => sum + entry.bytes, 0))
     this.#ring = []
     this.#head = head
   }
 
   #wake(): void {
-    const waiting = [...this.#waiting]
-    this.#waiting.clear()
-    for (const wake of waiting) wake()
+    for (const watcher of this.#watchers) watcher.wake()
   }
 }

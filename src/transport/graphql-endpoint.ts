@@ -10,9 +10,11 @@ import { newId } from '../platform/ids.ts'
 import type { Logger } from '../platform/logger.ts'
 import type { Viewer } from '../platform/viewer.ts'
 import { type CorsOrigins, isAllowedOrigin } from './cors.ts'
+import type { FrameSink } from './direct-delivery.ts'
 import { createGraphiQL, type GraphiQLSettings } from './graphiql.ts'
+import type { PresentError, SubscriptionArgs } from './operation-groups.ts'
 import { refuseCostly, useDocumentLimits } from './operation-limits.ts'
-import { createSharedExecution, type SubscriptionArgs } from './shared-execution.ts'
+import { createSharedExecution } from './shared-execution.ts'
 
 export const GRAPHQL_PATH = '/graphql'
 const REQUEST_ID = /^[\w.:-]{1,100}$/
@@ -30,7 +32,7 @@ export interface EndpointOptions {
 
 /** What the WebSocket server hands over with each operation. */
 export interface SocketContext {
-  socketContext?: { viewer: Viewer | null; connectionId: string }
+  socketContext?: { viewer: Viewer | null; connectionId: string; sink: FrameSink }
 }
 
 /** What Node's server hands over with each request. */
@@ -42,7 +44,7 @@ export interface NodeContext {
 export type GraphQLEndpoint = ReturnType<typeof createGraphQLEndpoint>
 
 export function createGraphQLEndpoint({ schema, services, authenticate, logger, ...options }: EndpointOptions) {
-  const present = (error: unknown, requestId: string) => presentError(error, { requestId, logger })
+  const present: PresentError = (error, requestId) => presentError(error, { requestId, logger })
 
   const makeContext = async (initial: YogaInitialContext & SocketContext): Promise<Context> => {
     const { request, socketContext } = initial
@@ -75,7 +77,7 @@ export function createGraphQLEndpoint({ schema, services, authenticate, logger, 
     plugins: [
       useDocumentLimits(),
       useCostLimit(schema, present),
-      useSharedSubscriptions(schema),
+      useSharedSubscriptions(schema, present),
       usePresentedErrors(present),
       useStreamNegotiation(present),
       useAbandonedStreams(),
@@ -84,10 +86,7 @@ export function createGraphQLEndpoint({ schema, services, authenticate, logger, 
   })
 }
 
-function useCostLimit(
-  schema: GraphQLSchema,
-  present: (error: unknown, requestId: string) => GraphQLError,
-): Plugin<Context> {
+function useCostLimit(schema: GraphQLSchema, present: PresentError): Plugin<Context> {
   return {
     onExecute({ args, setResultAndStopExecution }) {
       const refusal = refuseCostly(schema, args)
@@ -100,8 +99,8 @@ function useCostLimit(
   }
 }
 
-function useSharedSubscriptions(schema: GraphQLSchema): Plugin {
-  const subscribe = createSharedExecution(schema)
+function useSharedSubscriptions(schema: GraphQLSchema, present: PresentError): Plugin {
+  const subscribe = createSharedExecution(schema, present)
   return {
     onSubscribe({ setSubscribeFn }) {
       // Yoga's context is makeContext's.
@@ -110,7 +109,7 @@ function useSharedSubscriptions(schema: GraphQLSchema): Plugin {
   }
 }
 
-function usePresentedErrors(present: (error: unknown, requestId: string) => GraphQLError): Plugin<Context> {
+function usePresentedErrors(present: PresentError): Plugin<Context> {
   const presentAll = (result: ExecutionResult, { requestId }: Context): ExecutionResult | null =>
     result.errors ? { ...result, errors: result.errors.map((error) => present(error, requestId)) } : null
   return {
@@ -125,17 +124,9 @@ function usePresentedErrors(present: (error: unknown, requestId: string) => Grap
     onSubscribe({ args }) {
       return {
         onSubscribeResult({ result, setResult }) {
-          if (!(Symbol.asyncIterator in result)) {
-            const presented = presentAll(result, args.contextValue)
-            if (presented) setResult(presented)
-            return
-          }
-          return {
-            onNext(next) {
-              const presented = Symbol.asyncIterator in next.result ? null : presentAll(next.result, args.contextValue)
-              if (presented) next.setResult(presented)
-            },
-          }
+          // A stream's results come presented from their group.
+          const presented = Symbol.asyncIterator in result ? null : presentAll(result, args.contextValue)
+          if (presented) setResult(presented)
         },
       }
     },
@@ -143,9 +134,7 @@ function usePresentedErrors(present: (error: unknown, requestId: string) => Grap
 }
 
 /** A stream for a client that takes none would run for ever: refused before it opens. */
-function useStreamNegotiation(
-  present: (error: unknown, requestId: string) => GraphQLError,
-): Plugin<Context & Partial<YogaInitialContext>> {
+function useStreamNegotiation(present: PresentError): Plugin<Context & Partial<YogaInitialContext>> {
   return {
     onSubscribe({ args, setResultAndStopExecution }) {
       const accept = args.contextValue.request?.headers.get('accept')

@@ -28,6 +28,8 @@ export interface HttpServerOptions {
 
 /** The slowest client gets this long to send a request. */
 const REQUEST_TIMEOUT_MS = 30_000
+/** What a connection buffers before it says that it is full. Sockets hold signals back from there on. */
+const HIGH_WATER_MARK_BYTES = 16 * 1024
 
 export interface HttpServer {
   /** Does not listen yet. */
@@ -46,21 +48,24 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     await endpoint(request, response)
   }
   const open = new Set<ServerResponse>()
-  const server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
-    open.add(response)
-    response.once('close', () => open.delete(response))
-    if (!server.listening) closeAfter(response)
-    const path = URL.parse(request.url ?? '', 'http://host')?.pathname ?? ''
-    const answer = async () => {
-      if (path === GRAPHQL_PATH) await answerGraphQL(request, response)
-      else await findRoute(request.method, path)(request, response)
-    }
-    answer().catch((error) => {
-      logger.error({ err: error, path }, 'a request failed')
-      if (!response.headersSent) sendJson(response, 500, { error: 'An unexpected error.' })
-      else response.destroy()
-    })
-  })
+  const server = createServer(
+    { requestTimeout: REQUEST_TIMEOUT_MS, highWaterMark: HIGH_WATER_MARK_BYTES },
+    (request, response) => {
+      open.add(response)
+      response.once('close', () => open.delete(response))
+      if (!server.listening) closeAfter(response)
+      const path = URL.parse(request.url ?? '', 'http://host')?.pathname ?? ''
+      const answer = async () => {
+        if (path === GRAPHQL_PATH) await answerGraphQL(request, response)
+        else await findRoute(request.method, path)(request, response)
+      }
+      answer().catch((error) => {
+        logger.error({ err: error, path }, 'a request failed')
+        if (!response.headersSent) sendJson(response, 500, { error: 'An unexpected error.' })
+        else response.destroy()
+      })
+    },
+  )
   return { server, drain: () => drain(server, open, options.drainTimeoutMs) }
 }
 

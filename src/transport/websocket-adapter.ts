@@ -1,22 +1,27 @@
 // Between ws and graphql-ws: frames in, frames out, keep-alive. One timer for all sockets of the node, not one each.
 // A client's mistake never reaches the console, and an error of ours ends its socket with a code to come back on.
 
-import type { IncomingMessage } from 'node:http'
 import type { Server as GraphQLServer } from 'graphql-ws'
 import type { WebSocket, WebSocketServer } from 'ws'
 import type { Logger } from '../platform/logger.ts'
 import { CLOSE_CODES } from './close-codes.ts'
+import { DeliveryRounds } from './delivery-rounds.ts'
+import { type OutboundLimits, OutboundQueue } from './outbound-queue.ts'
 
+/** What a socket carries. */
 export interface SocketExtra {
-  socket: WebSocket
-  request: IncomingMessage
+  readonly socket: WebSocket
+  readonly queue: OutboundQueue
+  readonly rounds: DeliveryRounds
 }
 
 export interface AdapterOptions {
   /**
-   * How often a socket is pinged, in milliseconds. One that has not answered by the next ping is half-open and ended.
+   * How often a socket is pinged, in milliseconds. One that has not answered by the next ping is half-open and ended;
+   * while its queue is full, the queue's own time limit counts.
    */
   keepAliveMs: number
+  limits: OutboundLimits
   logger: Logger
 }
 
@@ -24,46 +29,53 @@ export interface AdapterOptions {
 export function serveSockets(
   sockets: WebSocketServer,
   protocol: GraphQLServer<SocketExtra>,
-  { keepAliveMs, logger }: AdapterOptions,
+  { keepAliveMs, limits, logger }: AdapterOptions,
 ): () => void {
+  const rounds = new DeliveryRounds()
+  const queues = new Map<WebSocket, OutboundQueue>()
   const unanswered = new WeakSet<WebSocket>()
+  const onSlowReader = () => logger.info('a client reads too slowly; its socket is closed, and it may come back')
+  const onError = (error: Error) => logger.debug({ err: error }, 'a socket was ended by an error')
+  const onUncleaned = (error: unknown) => logger.error({ err: error }, 'a socket was not cleaned up')
+  const answered = function (this: WebSocket) {
+    unanswered.delete(this)
+  }
 
   sockets.on('connection', (socket, request) => {
+    const queue = new OutboundQueue({ webSocket: socket, connection: request.socket, rounds, limits, onSlowReader })
+    queues.set(socket, queue)
     const opened = protocol.opened(
       {
         protocol: socket.protocol,
-        // Resolves when the frame is handed to the kernel: graphql-ws then asks for the stream's next item.
-        send: (frame) =>
-          new Promise((resolve, reject) => {
-            if (socket.readyState !== socket.OPEN) resolve()
-            else socket.send(frame, (error) => (error ? reject(error) : resolve()))
-          }),
-        close: (code, reason) => socket.close(code, reason),
+        send: (text) => queue.send(text),
+        close: (code, reason) => queue.close(code, reason),
         onMessage: (handle) => {
           socket.on('message', (message) => {
             handle(String(message)).catch((error: unknown) => {
               if (socket.readyState !== socket.OPEN) return
               logger.error({ err: error }, 'a socket’s message could not be handled')
-              socket.close(CLOSE_CODES.TRY_AGAIN_LATER, 'INTERNAL_SERVER_ERROR')
+              queue.close(CLOSE_CODES.TRY_AGAIN_LATER, 'INTERNAL_SERVER_ERROR')
             })
           })
         },
       },
-      { socket, request },
+      { socket, queue, rounds },
     )
     // Malformed or oversized frames; ws closes the socket itself, with the code that says so.
-    socket.on('error', (error) => logger.debug({ err: error }, 'a socket was ended by an error'))
-    socket.on('pong', () => unanswered.delete(socket))
+    socket.on('error', onError)
+    socket.on('pong', answered)
     socket.once('close', (code, reason) => {
-      opened(code, String(reason)).catch((error: unknown) =>
-        logger.error({ err: error }, 'a socket was not cleaned up'),
-      )
+      queues.delete(socket)
+      opened(code, String(reason)).catch(onUncleaned)
     })
   })
 
   const keepAlive = setInterval(() => {
-    for (const socket of sockets.clients) {
-      if (unanswered.has(socket)) socket.terminate()
+    const nowMs = performance.now()
+    for (const [socket, queue] of queues) {
+      // A ping would stand behind all that the client has not read yet.
+      if (queue.checkProgress(nowMs)) unanswered.delete(socket)
+      else if (unanswered.has(socket)) socket.terminate()
       else if (socket.readyState === socket.OPEN) {
         unanswered.add(socket)
         socket.ping()

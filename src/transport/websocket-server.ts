@@ -3,7 +3,7 @@
 import type { IncomingMessage, Server } from 'node:http'
 import { type DocumentNode, type ExecutionArgs, type ExecutionResult, GraphQLError } from 'graphql'
 import { handleProtocols, makeServer, type SubscribePayload } from 'graphql-ws'
-import { type WebSocket, WebSocketServer } from 'ws'
+import { WebSocketServer } from 'ws'
 import { presentError } from '../graphql/errors.ts'
 import { GateError } from '../platform/errors.ts'
 import { newId } from '../platform/ids.ts'
@@ -11,6 +11,7 @@ import type { Logger } from '../platform/logger.ts'
 import type { Viewer } from '../platform/viewer.ts'
 import { CLOSE_CODES } from './close-codes.ts'
 import { GRAPHQL_PATH, type GraphQLEndpoint, type SocketContext } from './graphql-endpoint.ts'
+import type { OutboundLimits, OutboundQueue } from './outbound-queue.ts'
 import { type SocketExtra, serveSockets } from './websocket-adapter.ts'
 
 export interface WebSocketServerOptions {
@@ -27,6 +28,9 @@ export interface WebSocketServerOptions {
   /** Whether the token that proved a viewer still counts: a socket may outlive it. */
   hasExpired: (viewer: Viewer) => boolean
   keepAliveMs: number
+  /** Whether clients that offer permessage-deflate get it. */
+  compression: boolean
+  outboundLimits: OutboundLimits
   logger: Logger
 }
 
@@ -47,6 +51,8 @@ type EnvelopedArgs = ExecutionArgs & {
 
 /** How long a fresh socket may take to introduce itself. */
 export const CONNECTION_INIT_TIMEOUT_MS = 10_000
+/** Small messages are not worth it, and without a window between messages a socket needs no memory for one. */
+const COMPRESSION = { threshold: 512, serverNoContextTakeover: true, clientNoContextTakeover: true }
 /** How long a client may take to answer the server's close. */
 const CLOSE_TIMEOUT_MS = 2_000
 
@@ -60,8 +66,7 @@ export function createWebSocketServer(options: WebSocketServerOptions): GraphQLW
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: options.maxPayloadBytes,
-    // Compression costs memory and time per socket, and chat messages are small.
-    perMessageDeflate: false,
+    perMessageDeflate: options.compression ? COMPRESSION : false,
     handleProtocols,
   })
   server.on('upgrade', (request: IncomingMessage, socket, head) => {
@@ -87,7 +92,7 @@ export function createWebSocketServer(options: WebSocketServerOptions): GraphQLW
       try {
         extra.viewer = await authenticate(authorizationOf(connectionParams))
       } catch (error) {
-        refuse(extra.socket, error, logger)
+        refuse(extra.queue, error, logger)
         return false
       }
       const { viewer, connectionId } = extra
@@ -103,7 +108,7 @@ export function createWebSocketServer(options: WebSocketServerOptions): GraphQLW
     onClose({ extra }) {
       extra.leave?.()
     },
-    async onSubscribe({ subscriptions, extra }, _id, payload) {
+    async onSubscribe({ subscriptions, extra }, operationId, payload) {
       const limit = options.maxSubscriptionsPerConnection
       if (Object.keys(subscriptions).length > limit) {
         const extensions = { code: 'TOO_MANY_SUBSCRIPTIONS', retryable: false, limit }
@@ -115,13 +120,18 @@ export function createWebSocketServer(options: WebSocketServerOptions): GraphQLW
         if (viewer && hasExpired(viewer)) {
           throw new GateError('TOKEN_EXPIRED', 'The token of this connection has expired.', { retryable: true })
         }
-        return await prepare(endpoint, payload, { viewer, connectionId: extra.connectionId ?? '' })
+        const sink = { operationId, queue: extra.queue, rounds: extra.rounds }
+        return await prepare(endpoint, payload, { viewer, connectionId: extra.connectionId ?? '', sink })
       } catch (error) {
         return [presentError(error, { requestId: newId(), logger })]
       }
     },
   })
-  const stopKeepAlive = serveSockets(sockets, protocol, { keepAliveMs: options.keepAliveMs, logger })
+  const stopKeepAlive = serveSockets(sockets, protocol, {
+    keepAliveMs: options.keepAliveMs,
+    limits: options.outboundLimits,
+    logger,
+  })
 
   return {
     async close() {
@@ -190,7 +200,7 @@ function authorizationOf(parameters: unknown): string | null {
 }
 
 /** Closes with the reason by name, and a code that tells clients whether to come back. */
-function refuse(socket: WebSocket, error: unknown, logger: Logger): void {
+function refuse(socket: OutboundQueue, error: unknown, logger: Logger): void {
   if (error instanceof GateError && error.code !== 'UNAVAILABLE') {
     socket.close(error.retryable ? CLOSE_CODES.FORBIDDEN : CLOSE_CODES.UNAUTHORIZED, error.code)
     return

@@ -1,0 +1,180 @@
+// Subscribers of this node whose operation is the same form one group: an event is executed and serialised once for all of
+// them. Invariants: what a member gets is what executing their operation alone would give, so a group never mixes viewers
+// unless the selection reads nothing that depends on the viewer, and then it runs with a context that refuses to tell one;
+// a group lives from its first member to its last, and what all groups keep of results is bounded.
+
+import type { ExecutionArgs, ExecutionResult, GraphQLError, GraphQLSchema } from 'graphql'
+import type { Context } from '../graphql/context.ts'
+import { MemoryBudget } from '../realtime/memory-budget.ts'
+import { createEventExecution, type ExecuteEvent, isPromise } from './compiled-operations.ts'
+import { type AnalyzeOperation, createOperationAnalysis } from './operation-analysis.ts'
+
+/** What all groups of a node may keep of results together, in bytes of their JSON. */
+const BUDGET_BYTES = 32 * 1024 * 1024
+/** Results that a group keeps for members who are behind: as many as a feed has recent entries. */
+const MAX_RESULTS = 256
+/** The same when the node's budget is spent: what one tick may bring. */
+const MIN_RESULTS = 16
+
+export interface SubscriptionArgs extends ExecutionArgs {
+  contextValue: Context
+}
+
+export type PresentError = (error: unknown, requestId: string) => GraphQLError
+
+/** What an event is for a group's members. */
+export interface SharedResult {
+  readonly result: ExecutionResult
+  /** The result as JSON, and the brace that ends the message around it. */
+  readonly payload: Buffer
+}
+
+export class OperationGroups {
+  readonly #analyze: AnalyzeOperation
+  readonly #execute: ExecuteEvent
+  readonly present: PresentError
+  readonly #budget = new MemoryBudget(BUDGET_BYTES)
+  readonly #groups = new Map<string, OperationGroup>()
+
+  constructor(schema: GraphQLSchema, present: PresentError) {
+    this.#analyze = createOperationAnalysis(schema)
+    this.#execute = createEventExecution(schema)
+    this.present = present
+  }
+
+  get size(): number {
+    return this.#groups.size
+  }
+
+  /** The group of the operation, with one member more. Whoever joins calls `leave` once. */
+  join(args: SubscriptionArgs): OperationGroup {
+    const { key, viewerDependent } = this.#identify(args)
+    const group = this.#groups.get(key) ?? this.#open(key, viewerDependent, args)
+    group.members++
+    return group
+  }
+
+  leave(group: OperationGroup): void {
+    group.members--
+    if (group.members > 0) return
+    this.#groups.delete(group.key)
+    group.close()
+  }
+
+  #open(key: string, viewerDependent: boolean, args: SubscriptionArgs): OperationGroup {
+    const { document, operationName, variableValues } = args
+    const contextValue = viewerDependent ? args.contextValue : withoutViewer(args.contextValue)
+    const shared = { document, operationName, variableValues, contextValue }
+    const run = (event: unknown): SharedResult | Promise<SharedResult> => {
+      const result = this.#execute(shared, event)
+      return isPromise(result) ? result.then(finish) : finish(result)
+    }
+    const finish = (result: ExecutionResult) => this.#finish(result, contextValue.requestId)
+    const group = new OperationGroup({ key, run, isLasting: !viewerDependent, budget: this.#budget })
+    this.#groups.set(key, group)
+    return group
+  }
+
+  #finish({ data, errors, extensions }: ExecutionResult, requestId: string): SharedResult {
+    const result: ExecutionResult = {
+      ...(data !== undefined && { data }),
+      ...(errors && { errors: errors.map((error) => this.present(error, requestId)) }),
+      ...(extensions && { extensions }),
+    }
+    return { result, payload: Buffer.from(`${JSON.stringify(result)}}`) }
+  }
+
+  #identify({ document, operationName, variableValues, contextValue }: SubscriptionArgs) {
+    const { id, viewerDependent, variables: declared, resumeVariable } = this.#analyze(document, operationName)
+    const given = variableValues ?? {}
+    // A variable that is not given may have a default: that is not the same as null.
+    const variables = declared
+      .filter((name) => name !== resumeVariable)
+      .map((name) => (name in given ? [name, given[name]] : [name]))
+    const viewer = viewerDependent ? (contextValue.viewer?.userId ?? '') : null
+    return { key: JSON.stringify([id, viewer, variables]), viewerDependent }
+  }
+}
+
+interface GroupOptions {
+  key: string
+  run: (event: unknown) => SharedResult | Promise<SharedResult>
+  /** Whether a result stays true. What a viewer may see changes: whoever asks later has it executed anew. */
+  isLasting: boolean
+  budget: MemoryBudget
+}
+
+export class OperationGroup {
+  readonly key: string
+  members = 0
+  readonly #run: GroupOptions['run']
+  readonly #isLasting: boolean
+  readonly #budget: MemoryBudget
+  /** By event, which is the same object for all readers of a feed; oldest first. */
+  readonly #results = new Map<object, SharedResult | Promise<SharedResult>>()
+
+  constructor({ key, run, isLasting, budget }: GroupOptions) {
+    this.key = key
+    this.#run = run
+    this.#isLasting = isLasting
+    this.#budget = budget
+  }
+
+  resultOf(event: unknown): SharedResult | Promise<SharedResult> {
+    if (typeof event !== 'object' || event === null) return this.#run(event)
+    const known = this.#results.get(event)
+    if (known) return known
+    const result = this.#run(event)
+    // Alone, nobody else will ask.
+    if (this.members > 1) this.#keep(event, result)
+    return result
+  }
+
+  close(): void {
+    for (const event of [...this.#results.keys()]) this.#forget(event)
+  }
+
+  #keep(event: object, result: SharedResult | Promise<SharedResult>): void {
+    if (!isPromise(result)) {
+      // A failure passes.
+      if (this.#isLasting && !result.result.errors) this.#store(event, result)
+      return
+    }
+    this.#results.set(event, result)
+    result.then(
+      (settled) => {
+        if (this.#results.get(event) !== result) return
+        this.#results.delete(event)
+        if (this.members > 0) this.#keep(event, settled)
+      },
+      () => this.#results.delete(event),
+    )
+  }
+
+  #store(event: object, result: SharedResult): void {
+    this.#results.set(event, result)
+    this.#budget.take(result.payload.length)
+    const most = this.#budget.spent ? MIN_RESULTS : MAX_RESULTS
+    for (const oldest of this.#results.keys()) {
+      if (this.#results.size <= most) return
+      this.#forget(oldest)
+    }
+  }
+
+  #forget(event: object): void {
+    const result = this.#results.get(event)
+    this.#results.delete(event)
+    if (result && !isPromise(result)) this.#budget.give(result.payload.length)
+  }
+}
+
+/** The context of a shared execution: reading the viewer there is a defect (the field lacks `viewerDependent`). */
+function withoutViewer(context: Context): Context {
+  return Object.create(context, {
+    viewer: {
+      get() {
+        throw new Error('a field that is not declared viewerDependent has read the viewer')
+      },
+    },
+  })
+}

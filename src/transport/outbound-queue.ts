@@ -1,0 +1,159 @@
+// What one socket is still to be sent. Invariants: frames go out whole and in the order in which they came; what waits is
+// bounded, because whoever has more to send asks for room first and waits until there is some.
+// Frames of subscriptions go past ws, straight to the connection below it: several of them in one write. Both write whole
+// frames, synchronously, so they may take turns. Where the client has negotiated compression, ws sends everything.
+
+import type { Duplex } from 'node:stream'
+import type { WebSocket } from 'ws'
+import { CLOSE_CODES } from './close-codes.ts'
+import type { DeliveryRounds } from './delivery-rounds.ts'
+import { joinFrames } from './websocket-frames.ts'
+
+export interface OutboundLimits {
+  /** Up to here, in bytes, subscriptions add events; signals up to the connection's own high-water mark. */
+  queueBytes: number
+  /** How long a queue may have no room for events before its socket is closed, in milliseconds. */
+  slowReaderTimeoutMs: number
+}
+
+/** Answers to operations are added without asking; beyond this, in bytes, the client does not read at all. */
+const MAX_QUEUE_BYTES = 4 * 1024 * 1024
+/** How long a client that does not read may take to answer the close. */
+const CLOSE_TIMEOUT_MS = 2_000
+/** Somebody who waits for room. */
+export interface Waiting {
+  proceed(): void
+}
+
+export interface OutboundQueueOptions {
+  webSocket: WebSocket
+  connection: Duplex
+  rounds: DeliveryRounds
+  limits: OutboundLimits
+  onSlowReader: () => void
+}
+
+export class OutboundQueue {
+  readonly #webSocket: WebSocket
+  readonly #connection: Duplex
+  readonly #rounds: DeliveryRounds
+  readonly #limits: OutboundLimits
+  readonly #onSlowReader: () => void
+  readonly #isCompressed: boolean
+  /** Prefix and payload of each frame, in turns. */
+  #frames: Buffer[] = []
+  #framesBytes = 0
+  #waiting = new Set<Waiting>()
+  #fullSinceMs: number | null = null
+  #awaitsDrain = false
+
+  constructor({ webSocket, connection, rounds, limits, onSlowReader }: OutboundQueueOptions) {
+    this.#webSocket = webSocket
+    this.#connection = connection
+    this.#rounds = rounds
+    this.#limits = limits
+    this.#onSlowReader = onSlowReader
+    this.#isCompressed = webSocket.extensions.includes('permessage-deflate')
+  }
+
+  /** Bytes that the kernel has not taken yet. */
+  get bytes(): number {
+    return this.#framesBytes + this.#webSocket.bufferedAmount
+  }
+
+  /** Whether a subscription may add a frame now; a signal only when the connection takes everything at once. */
+  hasRoom(isSignal: boolean): boolean {
+    return this.bytes < (isSignal ? this.#connection.writableHighWaterMark : this.#limits.queueBytes)
+  }
+
+  /** Adds a frame of text, in two parts, to be written at the end of this turn. Ask `hasRoom` before. */
+  push(prefix: Buffer, payload: Buffer): void {
+    if (this.#frames.length === 0) this.#rounds.addQueue(this)
+    this.#frames.push(prefix, payload)
+    this.#framesBytes += prefix.length + payload.length
+  }
+
+  /** Calls `proceed` once when there is room, or a change of mind is due: ask again then. */
+  waitForRoom(waiting: Waiting): void {
+    this.#waiting.add(waiting)
+    this.#fullSinceMs ??= performance.now()
+  }
+
+  stopWaiting(waiting: Waiting): void {
+    this.#waiting.delete(waiting)
+  }
+
+  /** Sends a text after all that was added before. Resolves when the connection has taken it. */
+  send(text: string): Promise<void> {
+    this.run()
+    if (this.bytes > MAX_QUEUE_BYTES) this.#giveUp()
+    return new Promise((resolve, reject) => {
+      if (this.#webSocket.readyState !== this.#webSocket.OPEN) return resolve()
+      this.#webSocket.send(text, (error) => {
+        if (error) return reject(error)
+        resolve()
+        this.#proceed()
+      })
+    })
+  }
+
+  /** Closes the socket after all that was added before. */
+  close(code?: number, reason?: string): void {
+    this.run()
+    this.#webSocket.close(code, reason)
+  }
+
+  /** For the node's timer: gives a client up that has made no room for too long. False where nothing is under way. */
+  checkProgress(nowMs: number): boolean {
+    const sinceMs = this.#fullSinceMs
+    if (sinceMs !== null && nowMs - sinceMs > this.#limits.slowReaderTimeoutMs) this.#giveUp()
+    return sinceMs !== null
+  }
+
+  /** Writes what was added. */
+  run(): void {
+    const frames = this.#frames
+    if (frames.length === 0) return
+    const bytes = this.#framesBytes
+    this.#frames = []
+    this.#framesBytes = 0
+    if (this.#webSocket.readyState !== this.#webSocket.OPEN) return
+    if (this.#isCompressed) this.#sendThroughWs(frames)
+    else if (!this.#connection.write(joinFrames(frames, bytes))) this.#proceedOnDrain()
+    this.#proceed()
+  }
+
+  #sendThroughWs(frames: readonly Buffer[]): void {
+    const proceed = () => this.#proceed()
+    for (let i = 0; i < frames.length; i += 2) {
+      this.#webSocket.send(Buffer.concat(frames.slice(i, i + 2)), { binary: false }, proceed)
+    }
+  }
+
+  #proceedOnDrain(): void {
+    if (this.#awaitsDrain) return
+    this.#awaitsDrain = true
+    this.#connection.once('drain', () => {
+      this.#awaitsDrain = false
+      this.#proceed()
+    })
+  }
+
+  #proceed(): void {
+    if (this.#waiting.size === 0) return
+    if (!this.hasRoom(false)) return
+    this.#fullSinceMs = null
+    const waiting = this.#waiting
+    this.#waiting = new Set()
+    for (const one of waiting) one.proceed()
+  }
+
+  #giveUp(): void {
+    if (this.#webSocket.readyState !== this.#webSocket.OPEN) return
+    this.#onSlowReader()
+    this.#frames = []
+    this.#framesBytes = 0
+    this.#webSocket.close(CLOSE_CODES.TRY_AGAIN_LATER, 'SLOW_READER')
+    setTimeout(() => this.#webSocket.terminate(), CLOSE_TIMEOUT_MS).unref()
+  }
+}
