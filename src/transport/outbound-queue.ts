@@ -20,6 +20,9 @@ export interface OutboundLimits {
 const MAX_QUEUE_BYTES = 4 * 1024 * 1024
 /** How long a client that does not read may take to answer the close. */
 const CLOSE_TIMEOUT_MS = 2_000
+const NOTHING = Buffer.alloc(0)
+const DONE = Promise.resolve()
+
 /** Somebody who waits for room. */
 export interface Waiting {
   proceed(): void
@@ -73,7 +76,7 @@ export class OutboundQueue {
     this.#framesBytes += prefix.length + payload.length
   }
 
-  /** Calls `proceed` once when there is room, or a change of mind is due: ask again then. */
+  /** Calls `proceed` once when there may be room: ask again then. */
   waitForRoom(waiting: Waiting): void {
     this.#waiting.add(waiting)
     this.#fullSinceMs ??= performance.now()
@@ -83,18 +86,21 @@ export class OutboundQueue {
     this.#waiting.delete(waiting)
   }
 
-  /** Sends a text after all that was added before. Resolves when the connection has taken it. */
+  /** Adds a text without asking for room. Resolves when there is room for more. */
   send(text: string): Promise<void> {
-    this.run()
+    if (this.#webSocket.readyState !== this.#webSocket.OPEN) return DONE
     if (this.bytes > MAX_QUEUE_BYTES) this.#giveUp()
-    return new Promise((resolve, reject) => {
-      if (this.#webSocket.readyState !== this.#webSocket.OPEN) return resolve()
-      this.#webSocket.send(text, (error) => {
-        if (error) return reject(error)
-        resolve()
-        this.#proceed()
-      })
-    })
+    else this.push(Buffer.from(text), NOTHING)
+    if (this.hasRoom(false)) return DONE
+    return new Promise((resolve) => this.waitForRoom({ proceed: resolve }))
+  }
+
+  /** The socket is closed: whoever waits need not wait any longer. */
+  release(): void {
+    this.#frames = []
+    this.#framesBytes = 0
+    this.#fullSinceMs = null
+    this.#proceedAll()
   }
 
   /** Closes the socket after all that was added before. */
@@ -143,6 +149,10 @@ export class OutboundQueue {
     if (this.#waiting.size === 0) return
     if (!this.hasRoom(false)) return
     this.#fullSinceMs = null
+    this.#proceedAll()
+  }
+
+  #proceedAll(): void {
     const waiting = this.#waiting
     this.#waiting = new Set()
     for (const one of waiting) one.proceed()

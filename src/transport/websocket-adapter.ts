@@ -67,6 +67,7 @@ export function serveSockets(
     socket.once('close', (code, reason) => {
       queues.delete(socket)
       opened(code, String(reason)).catch(onUncleaned)
+      queue.release()
     })
   })
 
