@@ -11,6 +11,7 @@ import type { Logger } from '../platform/logger.ts'
 import type { Viewer } from '../platform/viewer.ts'
 import { type CorsOrigins, isAllowedOrigin } from './cors.ts'
 import type { FrameSink } from './direct-delivery.ts'
+import { createDocumentCaches } from './document-caches.ts'
 import { createGraphiQL, type GraphiQLSettings } from './graphiql.ts'
 import type { PresentError, SubscriptionArgs } from './operation-groups.ts'
 import { refuseCostly, useDocumentLimits } from './operation-limits.ts'
@@ -65,6 +66,7 @@ export function createGraphQLEndpoint({ schema, services, authenticate, logger, 
     landingPage: false,
     multipart: false,
     logging: false,
+    parserAndValidationCache: createDocumentCaches(),
     context: makeContext,
     cors: (request) => corsFor(options.corsOrigins, request.headers.get('origin')),
     ...createGraphiQL(options.graphiql),
