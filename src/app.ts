@@ -195,7 +195,7 @@ async function createServices(parts: ServiceParts, opened: Closers) {
       }
     },
     async describeViewer({ userId }: { userId: string }) {
-      const user = await users.findUser(userId)
+      const user = await users.findArriving(userId)
       return user && { id: encodeGlobalId('User', user.id), name: user.name }
     },
   }

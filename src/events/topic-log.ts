@@ -33,10 +33,10 @@ export function createTopicLog(db: Db, sources: readonly LogSource[]): TopicLog<
         const events = await readUserEvents(db, id, after, upTo, limit)
         return events.map((event) => ({ seq: event.seq, event, bytes: EVENT_BASE_BYTES }))
       }
-      const entries = await merge(sources, id, after, upTo, limit)
+      const entries = await readSources(sources, id, { after, upTo, limit })
       if (isWhole(entries, after, upTo)) return entries
       const floor = await findFloor(db, id)
-      const kept = await merge(sources, id, Math.max(after, floor), upTo, limit)
+      const kept = await readSources(sources, id, { after: Math.max(after, floor), upTo, limit })
       if (!isWhole(kept, Math.max(after, floor), upTo))
         throw new Error(`the log of room ${id} has a gap after ${after}`)
       return kept
@@ -56,16 +56,22 @@ export function encodeEvent(event: LogEvent): string {
   return JSON.stringify(event)
 }
 
-async function merge(
+/** Asks the sources in their order until the range is whole: in most ranges every event is a message. */
+async function readSources(
   sources: readonly LogSource[],
   roomId: string,
-  after: number,
-  upTo: number,
-  limit: number,
+  { after, upTo, limit }: { after: number; upTo: number; limit: number },
 ): Promise<Entry<RoomEvent>[]> {
-  const parts = await Promise.all(sources.map((source) => source.readRoomEvents(roomId, after, upTo, limit)))
-  const entries = parts.flat().sort((a, b) => a.seq - b.seq)
-  return entries.slice(0, limit)
+  let entries: Entry<RoomEvent>[] = []
+  // What lies behind as many entries as are wanted need not be asked for.
+  let last = upTo
+  for (const source of sources) {
+    const more = await source.readRoomEvents(roomId, after, last, limit)
+    entries = [...entries, ...more].sort((a, b) => a.seq - b.seq).slice(0, limit)
+    last = entries[limit - 1]?.seq ?? upTo
+    if (entries.at(-1)?.seq === last && isWhole(entries, after, last)) break
+  }
+  return entries
 }
 
 /** Whether the entries follow `after` without a gap. */

@@ -1,5 +1,6 @@
 // The log of every user, behind viewerEvents: the same rules as a room's log, under the lock of the user's row.
 
+import type { Prisma } from '../generated/prisma/client.ts'
 import type { Db, Tx } from '../platform/db.ts'
 import type { UserEvent, UserLogEvent } from './room-event.ts'
 
@@ -19,7 +20,9 @@ export async function appendUserEvent(tx: Tx, userIds: readonly string[], event:
     UPDATE "users" SET "last_event_seq" = "last_event_seq" + 1 WHERE "id" = ANY(${ids}::uuid[])
     RETURNING "id" AS "userId", "last_event_seq" AS "seq", clock_timestamp()::timestamptz(3) AS "at"`
   if (heads.length !== ids.length) throw new Error('an event was to be appended to the log of a user who is not there')
-  const { type, ...payload } = event
+  const { type, ...rest } = event
+  // JSON turns the only values in it that are not JSON, dates, into texts.
+  const payload = rest as Prisma.InputJsonObject
   await tx.userEvent.createMany({
     data: heads.map(({ userId, seq, at }) => ({ userId, seq, type, payload, createdAt: at })),
   })

@@ -12,7 +12,8 @@ export function encodeGlobalId(typename: string, id: string | number | bigint): 
 /** Throws BAD_USER_INPUT for what was never a global id. */
 export function decodeGlobalId(globalId: string): { typename: string; id: string } {
   const [typename, id, ...rest] = globalId.length > MAX_LENGTH ? [] : decode(globalId).split(':')
-  if (!typename || !id || rest.length > 0 || !isId(id)) {
+  // In capitals it is the same UUID, but not the same topic, nor the same id to a client's cache.
+  if (!typename || !id || rest.length > 0 || !isId(id) || id !== id.toLowerCase()) {
     throw new GateError('BAD_USER_INPUT', 'The id is not one that this server has given.', { field: 'id' })
   }
   return { typename, id }

@@ -9,11 +9,28 @@ import '../messages/schema.ts'
 import '../presence/schema.ts'
 import '../live/schema.ts'
 import '../server-info/schema.ts'
-import { type GraphQLSchema, lexicographicSortSchema, printSchema } from 'graphql'
+import { type GraphQLSchema, isInterfaceType, lexicographicSortSchema, printSchema } from 'graphql'
 import { builder } from './builder.ts'
+import { encodeGlobalId } from './global-id.ts'
 
 export function buildSchema(): GraphQLSchema {
-  return builder.toSchema({ sortSchema: false })
+  const schema = builder.toSchema({ sortSchema: false })
+  resolveIdsAtOnce(schema)
+  return schema
+}
+
+/**
+ * The relay plugin's `id` of a node is an async function, a promise for every id of every event. Ours needs none, so that
+ * a live event is executed without waiting. Every node's own id is its `id`.
+ */
+function resolveIdsAtOnce(schema: GraphQLSchema): void {
+  const node = schema.getType('Node')
+  if (!isInterfaceType(node)) throw new Error('the schema has no interface Node')
+  for (const type of schema.getPossibleTypes(node)) {
+    const { id } = type.getFields()
+    if (!id) throw new Error(`${type.name} is a Node without an id`)
+    id.resolve = (parent: { id: string }) => encodeGlobalId(type.name, parent.id)
+  }
 }
 
 /** The schema as it is published: sorted, so that its text changes only with its meaning. */

@@ -2,7 +2,7 @@ import type { UserEvent } from '../events/room-event.ts'
 import type { StreamMark } from '../events/stream-mark.ts'
 import { builder } from '../graphql/builder.ts'
 import { requireViewer } from '../graphql/context.ts'
-import { idOfType } from '../graphql/global-id.ts'
+import { encodeGlobalId, idOfType } from '../graphql/global-id.ts'
 import { MessageType } from '../messages/schema.ts'
 import { GateError } from '../platform/errors.ts'
 import { RoomPresenceItem } from '../presence/schema.ts'
@@ -49,14 +49,13 @@ builder.objectRef<EventOf<'RoomGained'>>('RoomGained').implement({
   description: 'The viewer became a member of a room.',
   interfaces: [ViewerEvent],
   fields: (t) => ({
-    roomId: t.globalID({ description: 'The room.', resolve: ({ roomId }) => ({ type: 'Room', id: roomId }) }),
-    room: t.prismaField({
+    roomId: t.id({ description: 'The room.', resolve: ({ roomId }) => encodeGlobalId('Room', roomId) }),
+    room: t.field({
       type: RoomType,
       nullable: true,
       description: 'The room; null where the viewer has lost it again since.',
       extensions: { viewerDependent: true },
-      resolve: (query, { roomId }, _args, context) =>
-        context.rooms.findRoom(requireViewer(context), { id: roomId }, query),
+      resolve: ({ roomId }, _args, context) => context.rooms.findRoom(requireViewer(context), { id: roomId }),
     }),
   }),
 })
@@ -65,7 +64,7 @@ builder.objectRef<EventOf<'RoomLost'>>('RoomLost').implement({
   description: 'The viewer is no longer a member of a room.',
   interfaces: [ViewerEvent],
   fields: (t) => ({
-    roomId: t.globalID({ description: 'The room.', resolve: ({ roomId }) => ({ type: 'Room', id: roomId }) }),
+    roomId: t.id({ description: 'The room.', resolve: ({ roomId }) => encodeGlobalId('Room', roomId) }),
   }),
 })
 
@@ -73,12 +72,7 @@ builder.objectRef<EventOf<'ProfileUpdated'>>('ProfileUpdated').implement({
   description: 'The viewer’s profile was changed, on this device or another.',
   interfaces: [ViewerEvent],
   fields: (t) => ({
-    user: t.field({
-      type: UserType,
-      nullable: true,
-      description: 'The viewer, as they are now.',
-      resolve: ({ userId }, _args, { users }) => users.findUser(userId),
-    }),
+    user: t.expose('user', { type: UserType, nullable: true, description: 'The viewer, as changed.' }),
   }),
 })
 

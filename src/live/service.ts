@@ -1,7 +1,6 @@
 import type { LogEvent, RoomEvent, UserEvent } from '../events/room-event.ts'
 import type { StreamMark } from '../events/stream-mark.ts'
 import { roomTopic, userTopic } from '../events/topics.ts'
-import type { Room } from '../generated/prisma/client.ts'
 import type { MessageRecord } from '../messages/message-record.ts'
 import { GateError } from '../platform/errors.ts'
 import type { Viewer } from '../platform/viewer.ts'
@@ -12,6 +11,7 @@ import type { FeedItem } from '../realtime/feed-cursor.ts'
 import type { Hub } from '../realtime/hub.ts'
 import { mapReader } from '../realtime/reader.ts'
 import type { Rooms } from '../rooms/service.ts'
+import type { RoomHead } from '../rooms/store.ts'
 import type { Users } from '../users/service.ts'
 
 /** What messageAdded delivers: messages, and at the very end perhaps that the log was cut behind the reader. */
@@ -33,10 +33,10 @@ export function createLive({ hub, rooms, users, presence }: LiveOptions) {
     connectionId: string,
     roomId: string,
     after: number | null,
-    check: (room: Room) => void = () => {},
+    check: (room: RoomHead) => void = () => {},
   ) {
     // The head is read with the authorisation, before the feed opens: whatever commits afterwards is delivered.
-    const room = await rooms.requireReadableRoom(viewer, roomId)
+    const room = await rooms.requireReadableHead(viewer, roomId)
     check(room)
     const cursor = await hub.open(roomTopic(roomId), { head: room.lastSeq, ...(after === null ? {} : { after }) })
     const leave = presence.enterRoom(roomId, deviceOf(viewer, connectionId))
@@ -44,7 +44,7 @@ export function createLive({ hub, rooms, users, presence }: LiveOptions) {
   }
 
   /** Ends a stream that is not of the log when the viewer loses the room. Returns what ends this watch. */
-  async function endWithMembership(viewer: Viewer, room: Room, end: () => void): Promise<() => void> {
+  async function endWithMembership(viewer: Viewer, room: RoomHead, end: () => void): Promise<() => void> {
     const losesRoom = createLossCheck(viewer, room)
     if (!losesRoom) return () => {}
     const cursor = await hub.open(roomTopic(room.id), { head: room.lastSeq })
@@ -70,7 +70,7 @@ export function createLive({ hub, rooms, users, presence }: LiveOptions) {
 
     /** The same, messages only. A resume point that the log no longer reaches is refused with RESYNC_REQUIRED. */
     async openMessages(viewer: Viewer, connectionId: string, roomId: string, after: number | null) {
-      const check = ({ logFloor, lastSeq }: Room) => {
+      const check = ({ logFloor, lastSeq }: RoomHead) => {
         if (after === null || (after >= logFloor && after <= lastSeq)) return
         const fromSeq = after > lastSeq ? lastSeq + 1 : logFloor + 1
         const message = 'The log does not reach back to `after`: read the history anew.'
@@ -90,7 +90,7 @@ export function createLive({ hub, rooms, users, presence }: LiveOptions) {
 
     /** Who is in the room: the snapshot, then changes. Watching a room is being in it. */
     async openRoomPresence(viewer: Viewer, connectionId: string, roomId: string) {
-      const room = await rooms.requireReadableRoom(viewer, roomId)
+      const room = await rooms.requireReadableHead(viewer, roomId)
       const leave = presence.enterRoom(roomId, deviceOf(viewer, connectionId))
       try {
         // So that the snapshot shows the viewer themself.
@@ -128,7 +128,10 @@ export function createLive({ hub, rooms, users, presence }: LiveOptions) {
  * Whether an item takes the room from the viewer: they left a room that only its members may read. Only after the stream
  * was accepted; what a replay tells is past. Null for a room that nobody loses.
  */
-function createLossCheck({ userId }: Viewer, { kind, lastSeq }: Room): ((item: FeedItem<LogEvent>) => boolean) | null {
+function createLossCheck(
+  { userId }: Viewer,
+  { kind, lastSeq }: RoomHead,
+): ((item: FeedItem<LogEvent>) => boolean) | null {
   if (kind === 'PUBLIC') return null
   return (item) => {
     if (item.kind !== 'entry' || item.entry.seq <= lastSeq) return false

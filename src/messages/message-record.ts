@@ -1,3 +1,4 @@
+import type { RoomRecord } from '../rooms/room-record.ts'
 import type { UserRecord } from '../users/user-record.ts'
 
 /** No seq is higher: seqs are Postgres' and GraphQL's 32-bit integers. */
@@ -7,6 +8,8 @@ export const LAST_SEQ = 2_147_483_647
 export interface MessageRecord {
   id: string
   roomId: string
+  /** As of the message, or later. */
+  room: RoomRecord
   seq: number
   author: UserRecord
   text: string
@@ -19,7 +22,6 @@ export interface MessageRecord {
 /** The message that another one replies to, as it is shown above the reply. */
 export interface MessageQuote {
   id: string
-  roomId: string
   seq: number
   author: UserRecord
   text: string

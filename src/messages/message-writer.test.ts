@@ -4,6 +4,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { GateError } from '../platform/errors.ts'
+import type { RoomRecord } from '../rooms/room-record.ts'
 import { MessageWriter } from './message-writer.ts'
 import type { AppendOutcome, NewMessage } from './store.ts'
 
@@ -47,8 +48,10 @@ class Table {
 }
 
 function sent(id: string, seq: number): AppendOutcome {
-  const author = { id: 'ada', name: 'Ada', avatarUrl: null, statusText: null }
-  const rest = { roomId: 'room', author, text: id, clientMessageId: null, replyTo: null, createdAt: '' }
+  const author = { id: 'ada', name: 'Ada', avatarUrl: null, statusText: null, lastSeenAt: '' }
+  const place = { slug: null, topic: null, createdAt: '', archivedAt: null, lastActivityAt: '', memberCount: 1 }
+  const room: RoomRecord = { id: 'room', kind: 'PUBLIC', name: 'Room', lastSeq: seq, ...place }
+  const rest = { roomId: 'room', room, author, text: id, clientMessageId: null, replyTo: null, createdAt: '' }
   return { outcome: 'SENT', message: { id, seq, ...rest } }
 }
 

@@ -2,6 +2,7 @@ import type { RoomEvent } from '../events/room-event.ts'
 import { REFUSALS } from '../graphql/base-types.ts'
 import { builder, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, pageComplexity } from '../graphql/builder.ts'
 import { requireViewer } from '../graphql/context.ts'
+import { encodeGlobalId } from '../graphql/global-id.ts'
 import { parseInput } from '../graphql/input.ts'
 import { RoomEventInterface, RoomFeedItemInterface } from '../rooms/event-schema.ts'
 import { RoomType } from '../rooms/schema.ts'
@@ -19,14 +20,12 @@ declare module '../graphql/context.ts' {
   }
 }
 
-const roomIdField = { description: 'The room.' }
-
 const MessageQuoteType = builder.objectRef<MessageQuote>('MessageQuote').implement({
   description: 'The message that another one replies to, as it is shown above the reply.',
   fields: (t) => ({
-    id: t.globalID({
+    id: t.id({
       description: 'The id of the Message that is quoted.',
-      resolve: ({ id }) => ({ type: 'Message', id }),
+      resolve: ({ id }) => encodeGlobalId('Message', id),
     }),
     seq: t.exposeInt('seq', { description: 'Its place in the room’s log.' }),
     text: t.exposeString('text', { description: 'Its text.' }),
@@ -54,14 +53,10 @@ builder.node(MessageType, {
       nullable: true,
       description: 'The message that this one replies to.',
     }),
-    roomId: t.globalID({
-      ...roomIdField,
-      resolve: ({ roomId }) => ({ type: 'Room', id: roomId }),
-    }),
-    room: t.field({
+    roomId: t.id({ description: 'The room.', resolve: ({ roomId }) => encodeGlobalId('Room', roomId) }),
+    room: t.expose('room', {
       type: RoomType,
-      description: 'The room.',
-      resolve: ({ roomId }, _args, { rooms }) => rooms.requireRoomOf(roomId),
+      description: 'The room, as it was when the message was read; in a live event, when the message was sent.',
     }),
   }),
 })
@@ -74,7 +69,7 @@ builder.objectRef<Extract<RoomEvent, { type: 'MessageSent' }>>('MessageSent').im
   }),
 })
 
-builder.prismaObjectFields(RoomType, (t) => ({
+builder.objectFields(RoomType, (t) => ({
   messages: t.connection(
     {
       type: MessageType,

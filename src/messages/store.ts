@@ -2,6 +2,7 @@ import { EVENT_BASE_BYTES, type LogSource } from '../events/log-source.ts'
 import type { RoomEvent } from '../events/room-event.ts'
 import { Prisma } from '../generated/prisma/client.ts'
 import type { Db } from '../platform/db.ts'
+import type { RoomRecord } from '../rooms/room-record.ts'
 import type { UserRecord } from '../users/user-record.ts'
 import type { MessageQuote, MessageRecord } from './message-record.ts'
 
@@ -29,6 +30,7 @@ interface MessageColumns {
   authorName: string
   authorAvatarUrl: string | null
   authorStatusText: string | null
+  authorLastSeenAt: Date
   replyId: string | null
   replySeq: number | null
   replyText: string | null
@@ -36,11 +38,20 @@ interface MessageColumns {
   replyAuthorName: string | null
   replyAuthorAvatarUrl: string | null
   replyAuthorStatusText: string | null
+  replyAuthorLastSeenAt: Date | null
 }
 
 interface MessageRow extends MessageColumns {
-  roomId: string
   authorId: string
+  /** Null where another row has it: see ROOM_IN_FIRST_ROW. */
+  room: RoomRecord | null
+}
+
+interface AppendRow extends MessageColumns {
+  ordinal: number
+  outcome: AppendOutcome['outcome']
+  /** In the first row of each room, as it was before. */
+  room: RoomRecord | null
 }
 
 /**
@@ -48,34 +59,48 @@ interface MessageRow extends MessageColumns {
  * rules. Outcomes come in the order of the messages.
  */
 export async function appendMessages(db: Db, messages: readonly NewMessage[]): Promise<AppendOutcome[]> {
-  const rows = await db.$queryRaw<(MessageColumns & { ordinal: number; outcome: AppendOutcome['outcome'] })[]>`
+  const rows = await db.$queryRaw<AppendRow[]>`
     SELECT * FROM append_messages(${JSON.stringify(messages)}::json)`
   const byOrdinal = new Map(rows.map((row) => [row.ordinal, row]))
+  const rooms = new Map(rows.flatMap(({ room }) => (room ? [[room.id, room]] : [])))
   return messages.map(({ roomId, authorId }, i) => {
     const row = byOrdinal.get(i + 1)
     if (!row) throw new Error('append_messages left out an outcome')
     const { outcome } = row
     if (outcome !== 'SENT' && outcome !== 'DUPLICATE') return { outcome }
-    return { outcome, message: toMessageRecord({ ...row, roomId, authorId }) }
+    const room = rooms.get(roomId)
+    if (!room) throw new Error('append_messages left out a room')
+    return { outcome, message: toMessageRecord({ ...row, authorId }, roomAfter(room, row)) }
   })
 }
 
-/** One statement for messages, their authors, what they reply to, and its authors. */
-function selectMessages(rest: Prisma.Sql): Prisma.Sql {
+/** The room as it is when this message is its newest event; a room that is further already stays as it is. */
+function roomAfter(room: RoomRecord, { seq, createdAt }: MessageColumns): RoomRecord {
+  return seq > room.lastSeq ? { ...room, lastSeq: seq, lastActivityAt: createdAt.toISOString() } : room
+}
+
+/** One statement for some messages, their authors, what they reply to, and its authors, in seq order. */
+function selectMessages(page: Prisma.Sql, room: Prisma.Sql): Prisma.Sql {
   return Prisma.sql`
-    SELECT m."id", m."room_id" AS "roomId", m."seq", m."text", m."client_message_id" AS "clientMessageId",
+    WITH page AS (SELECT m.* FROM "messages" m ${page})
+    SELECT m."id", m."seq", m."text", m."client_message_id" AS "clientMessageId",
       m."created_at" AS "createdAt",
       m."author_id" AS "authorId", a."name" AS "authorName", a."avatar_url" AS "authorAvatarUrl",
-      a."status_text" AS "authorStatusText",
+      a."status_text" AS "authorStatusText", a."last_seen_at" AS "authorLastSeenAt",
       q."id" AS "replyId", q."seq" AS "replySeq", q."text" AS "replyText",
       b."id" AS "replyAuthorId", b."name" AS "replyAuthorName", b."avatar_url" AS "replyAuthorAvatarUrl",
-      b."status_text" AS "replyAuthorStatusText"
-    FROM "messages" m
+      b."status_text" AS "replyAuthorStatusText", b."last_seen_at" AS "replyAuthorLastSeenAt",
+      ${room} AS "room"
+    FROM page m
     JOIN "users" a ON a."id" = m."author_id"
     LEFT JOIN "messages" q ON q."id" = m."reply_to_id"
     LEFT JOIN "users" b ON b."id" = q."author_id"
-    ${rest}`
+    ORDER BY m."seq"`
 }
+
+const ROOM = Prisma.sql`(SELECT room_record(r) FROM "rooms" r WHERE r."id" = m."room_id")`
+/** For messages of one room. */
+const ROOM_IN_FIRST_ROW = Prisma.sql`CASE WHEN m."seq" = (SELECT min("seq") FROM page) THEN ${ROOM} END`
 
 /** Messages of a room with `after < seq < before`, oldest first: the first or the last `limit` of them. */
 export async function readMessages(
@@ -84,13 +109,12 @@ export async function readMessages(
   { after, before, limit, from }: { after: number; before: number; limit: number; from: 'start' | 'end' },
 ): Promise<MessageRecord[]> {
   const order = from === 'start' ? Prisma.sql`ASC` : Prisma.sql`DESC`
-  const rows = await db.$queryRaw<MessageRow[]>(
-    selectMessages(Prisma.sql`
-      WHERE m."room_id" = ${roomId}::uuid AND m."seq" > ${after} AND m."seq" < ${before}
-      ORDER BY m."seq" ${order} LIMIT ${limit}`),
-  )
-  const messages = rows.map(toMessageRecord)
-  return from === 'start' ? messages : messages.reverse()
+  const page = Prisma.sql`
+    WHERE m."room_id" = ${roomId}::uuid AND m."seq" > ${after} AND m."seq" < ${before}
+    ORDER BY m."seq" ${order} LIMIT ${limit}`
+  const rows = await db.$queryRaw<MessageRow[]>(selectMessages(page, ROOM_IN_FIRST_ROW))
+  const room = rows[0]?.room
+  return room ? rows.map((row) => toMessageRecord(row, room)) : []
 }
 
 /** Whether the room has a message with `after < seq < before`. */
@@ -102,8 +126,9 @@ export async function hasMessage(db: Db, roomId: string, after: number, before: 
 /** Messages by id; unknown ids are left out. */
 export async function findMessages(db: Db, ids: readonly string[]): Promise<MessageRecord[]> {
   if (ids.length === 0) return []
-  const rows = await db.$queryRaw<MessageRow[]>(selectMessages(Prisma.sql`WHERE m."id" = ANY(${[...ids]}::uuid[])`))
-  return rows.map(toMessageRecord)
+  const page = Prisma.sql`WHERE m."id" = ANY(${[...ids]}::uuid[])`
+  const rows = await db.$queryRaw<MessageRow[]>(selectMessages(page, ROOM))
+  return rows.flatMap((row) => (row.room ? [toMessageRecord(row, row.room)] : []))
 }
 
 /** Messages as events of their rooms' logs: each row is its own MessageSent. */
@@ -123,26 +148,29 @@ export function messageSent(message: MessageRecord): RoomEvent {
   return { type: 'MessageSent', roomId: message.roomId, seq: message.seq, at: message.createdAt, message }
 }
 
-function toMessageRecord(row: MessageRow): MessageRecord {
-  const { id, roomId, seq, text, clientMessageId } = row
+function toMessageRecord(row: MessageColumns & { authorId: string }, room: RoomRecord): MessageRecord {
+  const { id, seq, text, clientMessageId } = row
   const author: UserRecord = {
     id: row.authorId,
     name: row.authorName,
     avatarUrl: row.authorAvatarUrl,
     statusText: row.authorStatusText,
+    lastSeenAt: row.authorLastSeenAt,
   }
   const createdAt = row.createdAt.toISOString()
-  return { id, roomId, seq, author, text, clientMessageId, replyTo: toQuote(row), createdAt }
+  return { id, roomId: room.id, room, seq, author, text, clientMessageId, replyTo: toQuote(row), createdAt }
 }
 
-function toQuote(row: MessageRow): MessageQuote | null {
-  const { replyId, replySeq, replyText, replyAuthorId, replyAuthorName } = row
-  if (!replyId || replySeq === null || replyText === null || !replyAuthorId || replyAuthorName === null) return null
+function toQuote(row: MessageColumns): MessageQuote | null {
+  const { replyId, replySeq, replyText, replyAuthorId, replyAuthorName, replyAuthorLastSeenAt } = row
+  if (!replyId || replySeq === null || replyText === null) return null
+  if (!replyAuthorId || replyAuthorName === null || replyAuthorLastSeenAt === null) return null
   const author: UserRecord = {
     id: replyAuthorId,
     name: replyAuthorName,
     avatarUrl: row.replyAuthorAvatarUrl,
     statusText: row.replyAuthorStatusText,
+    lastSeenAt: replyAuthorLastSeenAt,
   }
-  return { id: replyId, roomId: row.roomId, seq: replySeq, author, text: replyText }
+  return { id: replyId, seq: replySeq, author, text: replyText }
 }

@@ -7,6 +7,8 @@ import { RoomRoster } from './room-roster.ts'
 import { RosterCursor } from './roster-cursor.ts'
 import { RosterItems } from './roster-items.ts'
 
+const LAST_SEEN_AT = '2026-01-31T12:00:00.000Z'
+
 const rosters: RoomRoster[] = []
 afterEach(() => {
   for (const roster of rosters.splice(0)) roster.close()
@@ -17,7 +19,7 @@ async function openRoom({ refreshMs }: { refreshMs: number }) {
   const profiles = new Map<string, UserRecord>()
   const loads: string[][] = []
   const come = async (name: string) => {
-    profiles.set(name, { id: name, name, avatarUrl: null, statusText: null })
+    profiles.set(name, { id: name, name, avatarUrl: null, statusText: null, lastSeenAt: LAST_SEEN_AT })
     await store.hold([{ scope: 'room', userId: name, state: 'ONLINE' }], 60_000)
   }
   await come('Ada')
@@ -43,10 +45,26 @@ async function openRoom({ refreshMs }: { refreshMs: number }) {
 it('tells a changed profile of somebody who stays, with the state they are in', async () => {
   const { profiles, cursor } = await openRoom({ refreshMs: 20 })
   expect((await cursor.next()).value).toMatchObject({ kind: 'snapshot', present: [{ user: { name: 'Ada' } }] })
-  const renamed = { id: 'Ada', name: 'Ada L.', avatarUrl: null, statusText: 'back at noon' }
+  const renamed = {
+    id: 'Ada',
+    name: 'Ada L.',
+    avatarUrl: null,
+    statusText: 'back at noon',
+    lastSeenAt: LAST_SEEN_AT,
+  }
   profiles.set('Ada', renamed)
   const { value } = await cursor.next()
   expect(value).toEqual({ kind: 'change', count: 1, changes: [{ user: renamed, state: 'ONLINE' }] })
+})
+
+it('does not tell that somebody was seen again', async () => {
+  const { profiles, loads, roster } = await openRoom({ refreshMs: 20 })
+  const before = roster.view
+  const ada = before.present?.get('Ada')?.user
+  if (ada) profiles.set('Ada', { ...ada, lastSeenAt: '2026-01-31T13:00:00.000Z' })
+  const seen = loads.length
+  await eventually(() => expect(loads.length).toBeGreaterThan(seen + 2))
+  expect(roster.view).toBe(before)
 })
 
 it('loads only who is new when it is poked', async () => {

@@ -16,11 +16,10 @@ it('tells of who types what everybody may know, and nothing else that the row ha
   const { bus, watchers } = open()
   const sent: string[] = []
   await bus.subscribe('presence:room', (message) => sent.push(message))
-  const row = { id: 'ada', name: 'Ada', avatarUrl: null, statusText: null, subject: 'secret', lastSeenAt: new Date() }
+  const user = { id: 'ada', name: 'Ada', avatarUrl: null, statusText: null, lastSeenAt: '2026-01-31T12:00:00.000Z' }
+  const row = { ...user, subject: 'secret' }
   watchers.tellTyping('room', row, true)
-  await expect
-    .poll(() => sent.map((message) => JSON.parse(message)))
-    .toEqual([{ type: 'typing', user: { id: 'ada', name: 'Ada', avatarUrl: null, statusText: null }, typing: true }])
+  await expect.poll(() => sent.map((message) => JSON.parse(message))).toEqual([{ type: 'typing', user, typing: true }])
 })
 
 it('ends its watchers when it is closed, and takes no further ones', async () => {

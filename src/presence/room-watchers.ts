@@ -62,9 +62,10 @@ export class RoomWatchers {
   }
 
   /** Tells all nodes that the user types in the room, or no longer does. */
-  tellTyping(roomId: string, { id, name, avatarUrl, statusText }: UserRecord, typing: boolean): void {
+  tellTyping(roomId: string, user: UserRecord, typing: boolean): void {
     // Field by field: whatever else the caller's row has is nobody's business.
-    this.#send(roomId, { type: 'typing', user: { id, name, avatarUrl, statusText }, typing })
+    const { id, name, avatarUrl, statusText, lastSeenAt } = user
+    this.#send(roomId, { type: 'typing', user: { id, name, avatarUrl, statusText, lastSeenAt }, typing })
   }
 
   /** Reads every room again: pokes may have been missed. */

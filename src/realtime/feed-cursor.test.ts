@@ -3,16 +3,18 @@
 // Random stories over all of it are in hub.test.ts; here stand those that are easier to read one by one.
 
 import { describe, expect, it } from 'vitest'
-import { ArrayLog, MAX_LIMIT } from '../../test/support/array-log.ts'
+import { ArrayLog } from '../../test/support/array-log.ts'
 import { createLogger } from '../platform/logger.ts'
 import { Feed } from './feed.ts'
 import { FeedCursor, type FeedItem } from './feed-cursor.ts'
 import { MemoryBudget } from './memory-budget.ts'
+import { PAGE_SIZE, PageCache } from './page-cache.ts'
 
 const TOPIC = 'room'
 
 function openFeed(log: ArrayLog, head = log.head(TOPIC)) {
-  return new Feed({ topic: TOPIC, head, log, budget: new MemoryBudget(1024 * 1024), logger: createLogger('fatal') })
+  const budget = new MemoryBudget(1024 * 1024)
+  return new Feed({ topic: TOPIC, head, log, budget, pages: new PageCache<string>(), logger: createLogger('fatal') })
 }
 
 function logOf(count: number, wait?: () => Promise<void>): ArrayLog {
@@ -79,17 +81,17 @@ describe('a cursor', () => {
   })
 
   it('tells what retention removed, at the beginning, in the middle and to the very head', async () => {
-    const log = logOf(250)
+    const log = logOf(600)
     const feed = openFeed(log)
     log.cut(TOPIC, 20)
     expect(await take(read(feed, 5), 2)).toEqual(['resync 21', 21])
     expect(await take(read(feed, 20), 1)).toEqual([21])
     const slow = read(feed, 20)
-    await take(slow, MAX_LIMIT - 20)
-    log.cut(TOPIC, 180)
-    expect(await take(slow, 2)).toEqual(['resync 181', 181])
-    log.cut(TOPIC, 250)
-    expect(await take(read(feed, 5), 2)).toEqual(['resync 251', 'caught up 250'])
+    await take(slow, PAGE_SIZE)
+    log.cut(TOPIC, 500)
+    expect(await take(slow, 2)).toEqual(['resync 501', 501])
+    log.cut(TOPIC, 600)
+    expect(await take(read(openFeed(log), 5), 2)).toEqual(['resync 601', 'caught up 600'])
   })
 
   it('reaches the end of the replay by a resync beyond it', async () => {
@@ -105,10 +107,10 @@ describe('a cursor', () => {
     const feed = openFeed(log)
     log.cut(TOPIC, 10)
     const cursor = read(feed, 5)
-    // The second of the two looks at the log, right before its answer.
+    // The read has looked at the log, and is about to answer.
     let calls = 0
     onRead = () => {
-      if (++calls === 4) feed.receive(log.append(TOPIC))
+      if (++calls === 2) feed.receive(log.append(TOPIC))
     }
     expect(await take(cursor, 3)).toEqual(['resync 11', 'caught up 10', 11])
   })
@@ -157,6 +159,6 @@ describe('a cursor', () => {
     expect(log.reads).toEqual([])
     expect(await take(cursor, 1_000)).toEqual(Array.from({ length: 1_000 }, (_, i) => i + 1))
     // 744 of them are no longer in memory.
-    expect(log.reads).toHaveLength(8)
+    expect(log.reads).toHaveLength(3)
   })
 })

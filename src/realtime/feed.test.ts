@@ -8,6 +8,7 @@ import { eventually } from '../../test/support/eventually.ts'
 import { createLogger } from '../platform/logger.ts'
 import { Feed } from './feed.ts'
 import { MemoryBudget } from './memory-budget.ts'
+import { PageCache } from './page-cache.ts'
 
 const TOPIC = 'room'
 const RING = 256
@@ -18,7 +19,7 @@ const MIB = 1024 * 1024
 const logger = createLogger('fatal')
 
 function open({ log = new ArrayLog(), budget = new MemoryBudget(MIB), head = 0 } = {}) {
-  return { log, budget, feed: new Feed({ topic: TOPIC, head, log, budget, logger }) }
+  return { log, budget, feed: new Feed({ topic: TOPIC, head, log, budget, pages: new PageCache<string>(), logger }) }
 }
 
 function appended(log: ArrayLog, count: number): string[] {
@@ -118,11 +119,12 @@ describe('a feed', () => {
     expect(budget.usedBytes).toBe(0)
   })
 
-  it('lets readers of the same range share one read', async () => {
+  it('lets readers of the same range share one read, at once or one after the other', async () => {
     const { log, feed } = open({ head: 80 })
     appended(log, 80)
     const { signal } = new AbortController()
-    const pages = await Promise.all([0, 0, 3, 20, 79].map((after) => feed.read(after, signal)))
+    const read = (after: number) => feed.read(after, signal)
+    const pages = [...(await Promise.all([0, 0, 3].map(read))), await read(20), await read(79)]
     expect(pages.map((page) => [page[0]?.seq, page.at(-1)?.seq])).toEqual([
       [1, 80],
       [1, 80],
@@ -133,13 +135,23 @@ describe('a feed', () => {
     expect(log.reads).toEqual([`${TOPIC} 0..80`])
   })
 
-  it('jumps over what retention removed in one more read, however much it is', async () => {
+  it('jumps over what retention removed in one read, however much it is', async () => {
     const { log, feed } = open({ head: 5_000 })
     appended(log, 5_000)
     log.cut(TOPIC, 4_321)
     const page = await feed.read(7, new AbortController().signal)
     expect(page[0]?.seq).toBe(4_322)
-    expect(log.reads).toHaveLength(2)
+    expect(log.reads).toHaveLength(1)
+  })
+
+  it('reads anew once the log has gone back', async () => {
+    const { log, feed } = open({ head: 30 })
+    appended(log, 30)
+    const { signal } = new AbortController()
+    await feed.read(0, signal)
+    feed.restartAt(20)
+    expect((await feed.read(0, signal)).length).toBe(20)
+    expect(log.reads).toEqual([`${TOPIC} 0..30`, `${TOPIC} 0..20`])
   })
 
   it('goes on where retention overtook it', async () => {

@@ -5,10 +5,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from '../platform/logger.ts'
 import type { MemoryBudget } from './memory-budget.ts'
+import { type FeedPages, PAGE_SIZE, type PageCache } from './page-cache.ts'
 import type { Entry, TopicLog } from './topic-log.ts'
-
-/** Entries per read of the log; reads are aligned to it, so that readers of one range share one read. */
-export const PAGE_SIZE = 100
 
 /** Most recent entries that a feed keeps for readers that are close behind. */
 const RING_MAX_ENTRIES = 256
@@ -37,6 +35,7 @@ export interface FeedOptions<E> {
   head: number
   log: TopicLog<E>
   budget: MemoryBudget
+  pages: PageCache<E>
   logger: Logger
 }
 
@@ -47,7 +46,7 @@ export class Feed<E> {
   readonly #logger: Logger
   readonly #closed = new AbortController()
   readonly #early = new Map<number, Entry<E>>()
-  readonly #reads = new Map<number, Promise<Entry<E>[]>>()
+  readonly #pages: FeedPages<E>
   readonly #watchers = new Set<FeedWatcher>()
   #ring: EntryItem<E>[] = []
   #head: number
@@ -62,6 +61,7 @@ export class Feed<E> {
     this.#logger = options.logger
     this.#head = options.head
     this.#known = options.head
+    this.#pages = options.pages.open(options.head, (after, upTo) => this.#log.read(this.topic, after, upTo, PAGE_SIZE))
   }
 
   /** The newest entry that readers can have. */
@@ -78,11 +78,14 @@ export class Feed<E> {
     }
   }
 
-  /** Tells that the log reaches `seq`, from a read of the database: what is missing until there gets read. */
+  /**
+   * Tells that the log reaches `seq`, from a read of the database: what is missing until there gets read, unless it was
+   * on its way.
+   */
   noteHead(seq: number): void {
     if (seq <= this.#known) return
     this.#known = seq
-    this.#repairSoon(0)
+    this.#repairSoon(REORDER_WAIT_MS)
   }
 
   /**
@@ -97,6 +100,7 @@ export class Feed<E> {
     this.#early.clear()
     this.#known = head
     this.#forget(head)
+    this.#pages.drop()
     this.#restarts++
     this.#wake()
   }
@@ -114,16 +118,13 @@ export class Feed<E> {
 
   /**
    * Entries of the log after `after`, in order; empty only when retention removed everything up to the head.
-   * Readers of the same range share one read. While the log is away it is tried again; rejects when `signal` aborts
-   * or the feed closes.
+   * Readers of the same range share one read, see PageCache. While the log is away it is tried again; rejects when
+   * `signal` aborts or the feed closes.
    */
-  async read(after: number, signal: AbortSignal): Promise<Entry<E>[]> {
-    const start = Math.floor(after / PAGE_SIZE) * PAGE_SIZE
+  async read(after: number, signal: AbortSignal): Promise<readonly Entry<E>[]> {
     for (let retryMs = RETRY_MIN_MS; ; retryMs = Math.min(retryMs * 2, RETRY_MAX_MS)) {
       try {
-        const page = (await this.#readPage(start)).filter((entry) => entry.seq > after)
-        // Nothing left in this range: jump over what retention removed, in one read instead of page by page.
-        return page.length > 0 ? page : await this.#log.read(this.topic, after, this.#head, PAGE_SIZE)
+        return await this.#pages.find(after, this.#head)
       } catch (error) {
         this.#logger.warn({ err: error, topic: this.topic }, 'the log cannot be read, trying again')
         await delay(retryMs, undefined, { signal: AbortSignal.any([signal, this.#closed.signal]), ref: false })
@@ -149,18 +150,8 @@ export class Feed<E> {
     this.#budget.give(this.#ring.reduce((sum, { entry }) => sum + entry.bytes, 0))
     this.#ring = []
     this.#early.clear()
+    this.#pages.drop()
     this.#wake()
-  }
-
-  #readPage(start: number): Promise<Entry<E>[]> {
-    const upTo = Math.min(start + PAGE_SIZE, this.#head)
-    // The key holds the end too: a page that has grown since must be read again.
-    const key = start * (PAGE_SIZE + 1) + (upTo - start)
-    const running = this.#reads.get(key)
-    if (running) return running
-    const read = this.#log.read(this.topic, start, upTo, PAGE_SIZE).finally(() => this.#reads.delete(key))
-    this.#reads.set(key, read)
-    return read
   }
 
   #offer(entry: Entry<E>): void {

@@ -1,11 +1,13 @@
 // The feeds of this node: one per topic that somebody here reads, whatever the number of readers.
 // Invariant: a feed learns of every committed entry within one sweep, even if no bus message ever arrives.
 
+import { Batcher } from '../platform/batcher.ts'
 import type { Logger } from '../platform/logger.ts'
 import type { EventBus } from './event-bus.ts'
 import { Feed } from './feed.ts'
 import { FeedCursor } from './feed-cursor.ts'
 import { MemoryBudget } from './memory-budget.ts'
+import { PageCache } from './page-cache.ts'
 import type { TopicLog } from './topic-log.ts'
 
 export interface HubOptions<E> {
@@ -35,6 +37,9 @@ const EARLY_MAX_MESSAGES = 1_000
 export class Hub<E> {
   readonly #options: Required<HubOptions<E>>
   readonly #budget: MemoryBudget
+  readonly #pages = new PageCache<E>()
+  /** The heads of topics whose feeds start: many at once after a break. */
+  readonly #heads: Batcher<string, number>
   readonly #open = new Map<string, Promise<OpenFeed<E>>>()
   readonly #stopListening: () => void
   #sweepTimer: NodeJS.Timeout
@@ -45,6 +50,12 @@ export class Hub<E> {
   constructor(options: HubOptions<E>) {
     this.#options = { lingerMs: 10_000, budgetBytes: 64 * 1024 * 1024, ...options }
     this.#budget = new MemoryBudget(this.#options.budgetBytes)
+    this.#heads = new Batcher({
+      run: async (topics) => {
+        const heads = await this.#options.log.heads(topics)
+        return topics.map((topic) => heads.get(topic) ?? 0)
+      },
+    })
     this.#stopListening = this.#options.bus.onReconnect(() => void this.sweep())
     this.#sweepTimer = this.#scheduleSweep()
   }
@@ -100,6 +111,7 @@ export class Hub<E> {
 
   async #startFeed(topic: string): Promise<OpenFeed<E>> {
     const { bus, log, logger } = this.#options
+    const [budget, pages] = [this.#budget, this.#pages]
     // Listen first, then read the head: nothing can fall between the two.
     const early: string[] = []
     let receive = (message: string) => {
@@ -112,8 +124,8 @@ export class Hub<E> {
         return null
       })
     try {
-      const heads = await log.heads([topic])
-      const feed = new Feed({ topic, head: heads.get(topic) ?? 0, log, budget: this.#budget, logger })
+      const head = await this.#heads.call(topic)
+      const feed = new Feed({ topic, head, log, budget, pages, logger })
       receive = (message) => feed.receive(message)
       for (const message of early) feed.receive(message)
       return { feed, readers: 0, unsubscribe, linger: null }

@@ -3,8 +3,9 @@
 import type { RoomEvent } from '../events/room-event.ts'
 import type { StreamMark } from '../events/stream-mark.ts'
 import { builder } from '../graphql/builder.ts'
+import { encodeGlobalId } from '../graphql/global-id.ts'
 import { UserType } from '../users/schema.ts'
-import { MemberRoleEnum } from './schema.ts'
+import { MemberRoleEnum, RoomType } from './schema.ts'
 
 export const RoomFeedItemInterface = builder.interfaceRef<RoomEvent | StreamMark>('RoomFeedItem').implement({
   description: 'What a room’s stream delivers: the events of its log, and marks of the stream itself.',
@@ -19,9 +20,11 @@ export const RoomEventInterface = builder.interfaceRef<RoomEvent>('RoomEvent').i
   interfaces: [RoomFeedItemInterface],
   fields: (t) => ({
     at: t.expose('at', { type: 'DateTime', description: 'When it happened.' }),
-    roomId: t.globalID({
-      description: 'The room.',
-      resolve: ({ roomId }) => ({ type: 'Room', id: roomId }),
+    roomId: t.id({ description: 'The room’s id.', resolve: ({ roomId }) => encodeGlobalId('Room', roomId) }),
+    room: t.field({
+      type: RoomType,
+      description: 'The room, as of this event or later. When it is replayed, the room is as it is now.',
+      resolve: (event) => (event.type === 'MessageSent' ? event.message.room : event.room),
     }),
   }),
 })

@@ -2,6 +2,7 @@ import type { Membership, Room } from '../generated/prisma/client.ts'
 import { REFUSALS } from '../graphql/base-types.ts'
 import { builder } from '../graphql/builder.ts'
 import { requireViewer } from '../graphql/context.ts'
+import { encodeGlobalId } from '../graphql/global-id.ts'
 import { parseInput } from '../graphql/input.ts'
 import {
   addMemberRule,
@@ -85,9 +86,9 @@ const ArchiveRoomSuccess = successWithRoom('ArchiveRoomSuccess', 'The room is ar
 const LeaveRoomSuccess = builder.objectRef<{ roomId: string }>('LeaveRoomSuccess').implement({
   description: 'The viewer is no longer a member.',
   fields: (t) => ({
-    roomId: t.globalID({
+    roomId: t.id({
       description: 'The room that was left.',
-      resolve: ({ roomId }) => ({ type: 'Room', id: roomId }),
+      resolve: ({ roomId }) => encodeGlobalId('Room', roomId),
     }),
   }),
 })

@@ -1,8 +1,11 @@
 import type { MemberRole } from '../generated/prisma/enums.ts'
 import type { UserRecord } from '../users/user-record.ts'
+import type { RoomRecord } from './room-record.ts'
 
-/** What happens to a room and its members, as events of the room's log. */
-export type RoomOwnEvent =
+/** What happens to a room and its members, as events of the room's log, with the room as of the event or later. */
+export type RoomOwnEvent = { room: RoomRecord } & RoomChange
+
+type RoomChange =
   | { type: 'MemberJoined'; actor: UserRecord; user: UserRecord; role: MemberRole }
   | { type: 'MemberLeft'; actor: UserRecord; user: UserRecord }
   | { type: 'MemberRoleChanged'; actor: UserRecord; user: UserRecord; role: MemberRole }

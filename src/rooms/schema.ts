@@ -1,15 +1,15 @@
 import { queryFromInfo } from '@pothos/plugin-prisma'
 import { builder, pageComplexity } from '../graphql/builder.ts'
 import { requireViewer } from '../graphql/context.ts'
-import { idOfType } from '../graphql/global-id.ts'
+import { encodeGlobalId, idOfType } from '../graphql/global-id.ts'
 import { parseInput } from '../graphql/input.ts'
 import { GateError } from '../platform/errors.ts'
 import { UserType } from '../users/schema.ts'
 import { userRecordSelect } from '../users/user-record.ts'
 import { MAX_SEARCH_CHARACTERS, searchRule } from './input-rules.ts'
 import { resolveMembers, resolveRooms } from './pages.ts'
+import { type RoomRecord, roomRecordSelect } from './room-record.ts'
 import type { Rooms } from './service.ts'
-import { readableBy } from './visibility.ts'
 
 declare module '../graphql/context.ts' {
   interface Services {
@@ -43,12 +43,14 @@ const RoomOrderEnum = builder.enumType('RoomOrder', {
   } as const,
 })
 
+export const RoomType = builder.objectRef<RoomRecord>('Room')
+
 export const MembershipType = builder.prismaObject('Membership', {
   description: 'A user’s lasting membership in a room.',
   fields: (t) => ({
-    id: t.globalID({
+    id: t.id({
       description: 'Names the membership for caches; it cannot be looked up by it.',
-      resolve: ({ id }) => ({ type: 'Membership', id }),
+      resolve: ({ id }) => encodeGlobalId('Membership', id),
     }),
     role: t.expose('role', { type: MemberRoleEnum, description: 'What the member may do.' }),
     joinedAt: t.expose('joinedAt', { type: 'DateTime', description: 'Since when.' }),
@@ -58,17 +60,24 @@ export const MembershipType = builder.prismaObject('Membership', {
       select: { user: { select: userRecordSelect } },
       resolve: (membership) => membership.user,
     }),
-    room: t.relation('room', { description: 'The room.' }),
+    room: t.field({
+      type: RoomType,
+      description: 'The room.',
+      select: { room: { select: roomRecordSelect } },
+      resolve: (membership) => membership.room,
+    }),
   }),
 })
 
-export const RoomType = builder.prismaNode('Room', {
+builder.node(RoomType, {
   description: 'A place to talk. Its log holds everything that lasts, in one order: events 1, 2, 3 … without a gap.',
-  id: { field: 'id' },
-  // An id of nothing gives null, not an error.
-  nullable: true,
+  id: { resolve: (room) => room.id },
   // By node(id) as by every other way: private and direct rooms exist only for their members.
-  findUnique: (id, context) => ({ id, AND: [readableBy(requireViewer(context).userId)] }),
+  loadMany: async (ids: string[], context) => {
+    const rooms = await context.rooms.listRoomsByIds(requireViewer(context), ids)
+    const byId = new Map(rooms.map((room) => [room.id, room]))
+    return ids.map((id) => byId.get(id) ?? null)
+  },
   fields: (t) => ({
     kind: t.expose('kind', { type: RoomKindEnum, description: 'Who the room is for.' }),
     name: t.exposeString('name', { description: 'The name to show.' }),
@@ -111,7 +120,7 @@ export const RoomEdge = builder.edgeObject({ type: RoomType, name: 'RoomEdge' })
 export const RoomConnection = builder.connectionObject({ type: RoomType, name: 'RoomConnection' }, RoomEdge)
 
 builder.queryFields((t) => ({
-  room: t.prismaField({
+  room: t.field({
     type: RoomType,
     nullable: true,
     description: 'A room by id or by slug (exactly one of them); null where it is absent or not for the viewer.',
@@ -119,15 +128,15 @@ builder.queryFields((t) => ({
       id: t.arg.id({ description: 'The room’s global id.' }),
       slug: t.arg.string({ description: 'The room’s slug.' }),
     },
-    resolve: (query, _root, { id, slug }, context) => {
+    resolve: (_root, { id, slug }, context) => {
       const viewer = requireViewer(context)
       if ((id == null) === (slug == null)) {
         throw new GateError('BAD_USER_INPUT', 'Give either the id or the slug of a room.', { field: 'id' })
       }
-      if (slug != null) return context.rooms.findRoom(viewer, { slug: parseInput(searchRule, slug, 'slug') }, query)
+      if (slug != null) return context.rooms.findRoom(viewer, { slug: parseInput(searchRule, slug, 'slug') })
       const roomId = idOfType('Room', id ?? '')
       if (!roomId) throw new GateError('BAD_USER_INPUT', 'The id is not the id of a Room.', { field: 'id' })
-      return context.rooms.findRoom(viewer, { id: roomId }, query)
+      return context.rooms.findRoom(viewer, { id: roomId })
     },
   }),
   rooms: t.connection(

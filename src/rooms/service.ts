@@ -1,7 +1,8 @@
 import type { Publisher } from '../events/publisher.ts'
 import { appendRoomEvents } from '../events/room-log.ts'
 import { appendUserEvent } from '../events/user-log.ts'
-import type { Membership, Prisma, Room, RoomKind } from '../generated/prisma/client.ts'
+import type { Membership, Room, RoomKind } from '../generated/prisma/client.ts'
+import { Batcher } from '../platform/batcher.ts'
 import { type Db, isUniqueViolation, type Tx } from '../platform/db.ts'
 import { RefusedError } from '../platform/errors.ts'
 import type { PageRange } from '../platform/page-range.ts'
@@ -19,9 +20,11 @@ import {
   insertMembership,
   lockRoom,
   type MembershipInclude,
+  type RoomHead,
   type RoomOrder,
   type RoomPlace,
   readMembers,
+  readRoomHeads,
   readRooms,
 } from './store.ts'
 import { memberOf, readableBy } from './visibility.ts'
@@ -41,9 +44,11 @@ export interface RoomFilter {
 
 export type Rooms = ReturnType<typeof createRooms>
 
-type RoomArgs = Pick<Prisma.RoomFindManyArgs, 'include' | 'select'>
-
 export function createRooms({ db, publisher }: { db: Db; publisher: Publisher }) {
+  const heads = new Batcher<{ roomId: string; userId: string }, RoomHead | null>({
+    run: (pairs) => readRoomHeads(db, pairs),
+  })
+
   /**
    * Runs a change of a room under its lock and publishes, after commit, the events that it appended to the room's log
    * and to the logs of the users who gained or lost the room.
@@ -81,15 +86,18 @@ export function createRooms({ db, publisher }: { db: Db; publisher: Publisher })
 
   return {
     /** Null where the room is absent or not the viewer's. */
-    findRoom: (viewer: Viewer, where: { id: string } | { slug: string }, args?: RoomArgs): Promise<Room | null> =>
-      findReadableRoom(db, viewer.userId, where, args),
+    findRoom: (viewer: Viewer, where: { id: string } | { slug: string }): Promise<Room | null> =>
+      findReadableRoom(db, viewer.userId, where),
 
     /** The room, or NOT_FOUND where it is absent or not the viewer's. */
     requireReadableRoom,
 
-    /** The room of something that the viewer was shown already. Calls of one tick share one query. */
-    async requireRoomOf(roomId: string): Promise<Room> {
-      return (await db.room.findUnique({ where: { id: roomId } })) ?? refuseAbsent()
+    /**
+     * The head of a room's log, as it is at some time after the call, for a stream that begins there; or NOT_FOUND. When
+     * many streams open at once they share queries.
+     */
+    async requireReadableHead({ userId }: Viewer, roomId: string): Promise<RoomHead> {
+      return (await heads.call({ roomId, userId })) ?? refuseAbsent()
     },
 
     /** Rooms that the viewer can read; one more than the limit where there is one. */

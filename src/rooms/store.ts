@@ -20,9 +20,30 @@ export function findReadableRoom(
   db: Db,
   userId: string,
   where: { id: string } | { slug: string },
-  args: Prisma.RoomDefaultArgs = {},
 ): Promise<Room | null> {
-  return db.room.findFirst({ ...args, where: { AND: [where, readableBy(userId)] } })
+  return db.room.findFirst({ where: { AND: [where, readableBy(userId)] } })
+}
+
+/** What a stream of a room must know of it before it opens. */
+export type RoomHead = Pick<Room, 'id' | 'kind' | 'lastSeq' | 'logFloor'>
+
+/** For each pair the room's head, or null where that user may not read it. One statement. */
+export async function readRoomHeads(
+  db: Db,
+  pairs: readonly { roomId: string; userId: string }[],
+): Promise<(RoomHead | null)[]> {
+  const roomIds = pairs.map(({ roomId }) => roomId)
+  const userIds = pairs.map(({ userId }) => userId)
+  // The condition is that of readableBy.
+  const rows = await db.$queryRaw<(RoomHead & { ordinal: number })[]>`
+    SELECT pair."ordinal"::int, r."id", r."kind", r."last_seq" AS "lastSeq", r."log_floor" AS "logFloor"
+    FROM unnest(${roomIds}::uuid[], ${userIds}::uuid[]) WITH ORDINALITY AS pair ("room_id", "user_id", "ordinal")
+    JOIN "rooms" r ON r."id" = pair."room_id"
+    WHERE r."kind" = 'PUBLIC' OR EXISTS (
+      SELECT FROM "memberships" m WHERE m."room_id" = pair."room_id" AND m."user_id" = pair."user_id"
+    )`
+  const byOrdinal = new Map(rows.map(({ ordinal, ...head }) => [ordinal, head]))
+  return pairs.map((_, i) => byOrdinal.get(i + 1) ?? null)
 }
 
 /** By name, or the latest activity first. */

@@ -146,8 +146,7 @@ export class OutboundQueue {
   }
 
   #proceed(): void {
-    if (this.#waiting.size === 0) return
-    if (!this.hasRoom(false)) return
+    if (this.#fullSinceMs === null || !this.hasRoom(false)) return
     this.#fullSinceMs = null
     this.#proceedAll()
   }

@@ -29,11 +29,11 @@ builder.node(UserType, {
       description: 'Where a picture of them is, http or https.',
     }),
     statusText: t.exposeString('statusText', { nullable: true, description: 'What they say of themselves just now.' }),
-    lastSeenAt: t.field({
+    lastSeenAt: t.expose('lastSeenAt', {
       type: 'DateTime',
       nullable: true,
-      description: 'When they last connected or disconnected.',
-      resolve: (user, _args, { users }) => users.findLastSeen(user.id),
+      description:
+        'When they last connected or disconnected, as of when the server read the user: beside a message of a live event, when the message was sent.',
     }),
   }),
 })

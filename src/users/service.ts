@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { Publisher } from '../events/publisher.ts'
 import { appendUserEvent } from '../events/user-log.ts'
+import { Batcher } from '../platform/batcher.ts'
 import type { Db } from '../platform/db.ts'
 import { GateError } from '../platform/errors.ts'
 import type { Viewer } from '../platform/viewer.ts'
@@ -8,19 +9,22 @@ import {
   type Claims,
   changeByClaims,
   ensureFromClaims,
-  findLastSeen,
-  findLogHead,
+  findLogHeads,
   findUser,
   findUserBySubject,
   findUsers,
   type ProfileChange,
+  rememberClaims,
   touchLastSeen,
+  touchLastSeenOfMany,
 } from './store.ts'
 import { type UserRecord, userRecordSelect } from './user-record.ts'
 
 /** Users whose claims were seen lately: their requests need no write. */
 const SEEN_MAX = 50_000
 const SEEN_TTL_MS = 5 * 60 * 1_000
+/** How long who signs in may wait for others who do. */
+const MAX_SIGN_IN_PAUSE_MS = 50
 
 export type Users = ReturnType<typeof createUsers>
 
@@ -31,12 +35,36 @@ export function createUsers({ db, publisher }: { db: Db; publisher: Publisher })
     ttl: SEEN_TTL_MS,
   })
 
+  // When a node's clients come back after a break they do it all at once.
+  const returning = new Batcher<Claims, string | null>({
+    run: (claims) => rememberClaims(db, claims),
+    pauseMs: (calls) => Math.min((calls - 1) * 2, MAX_SIGN_IN_PAUSE_MS),
+  })
+  const arriving = new Batcher<string, UserRecord | null>({
+    run: async (ids) => {
+      const users = new Map((await findUsers(db, ids)).map((user) => [user.id, user]))
+      return ids.map((id) => users.get(id) ?? null)
+    },
+  })
+  const logHeads = new Batcher<string, number | null>({
+    run: async (ids) => {
+      const heads = await findLogHeads(db, ids)
+      return ids.map((id) => heads.get(id) ?? null)
+    },
+  })
+  const notes = new Batcher<string, boolean>({
+    run: async (ids) => {
+      const noted = await touchLastSeenOfMany(db, ids)
+      return ids.map((id) => noted.has(id))
+    },
+  })
+
   async function store(claims: Claims): Promise<string> {
-    const id = await ensureFromClaims(db, claims)
+    const id = (await returning.call(claims)) ?? (await ensureFromClaims(db, claims))
     if (id !== null) return id
     const changed = await db.$transaction(async (tx) => {
-      const { id, isChanged } = await changeByClaims(tx, claims)
-      return { id, events: isChanged ? await appendUserEvent(tx, [id], { type: 'ProfileUpdated' }) : [] }
+      const { id, changed } = await changeByClaims(tx, claims)
+      return { id, events: changed ? await appendUserEvent(tx, [id], { type: 'ProfileUpdated', user: changed }) : [] }
     })
     publisher.publishEvents(changed.events)
     return changed.id
@@ -69,6 +97,9 @@ export function createUsers({ db, publisher }: { db: Db; publisher: Publisher })
       return findUser(db, id)
     },
 
+    /** The same for somebody who connects, who may wait a little: many who do share queries. */
+    findArriving: (id: string): Promise<UserRecord | null> => arriving.call(id),
+
     /** By the `sub` of their tokens; null where they were never seen. */
     findUserBySubject: (subject: string): Promise<UserRecord | null> => findUserBySubject(db, subject),
 
@@ -77,19 +108,15 @@ export function createUsers({ db, publisher }: { db: Db; publisher: Publisher })
       return ids.length === 0 ? Promise.resolve([]) : findUsers(db, ids)
     },
 
-    findLastSeen(id: string): Promise<Date | null> {
-      return findLastSeen(db, id)
-    },
-
     /** The newest seq of the viewer's own log. Throws UNAUTHENTICATED when the user is gone. */
     async requireLogHead({ userId }: Viewer): Promise<number> {
-      const head = await findLogHead(db, userId)
+      const head = await logHeads.call(userId)
       if (head === null) throw new GateError('UNAUTHENTICATED', 'The user of this token does not exist.')
       return head
     },
 
-    noteSeen(id: string): Promise<void> {
-      return touchLastSeen(db, id)
+    async noteSeen(id: string): Promise<void> {
+      if (!(await notes.call(id))) await touchLastSeen(db, id)
     },
 
     /** Changes the viewer's own profile; all their devices learn of it. */
@@ -100,7 +127,7 @@ export function createUsers({ db, publisher }: { db: Db; publisher: Publisher })
           data: { ...change, updatedAt: new Date() },
           select: userRecordSelect,
         })
-        return { user, events: await appendUserEvent(tx, [viewer.userId], { type: 'ProfileUpdated' }) }
+        return { user, events: await appendUserEvent(tx, [viewer.userId], { type: 'ProfileUpdated', user }) }
       })
       publisher.publishEvents(events)
       return user

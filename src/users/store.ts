@@ -15,23 +15,55 @@ export interface Claims {
 
 export type ProfileChange = Partial<Pick<User, 'name' | 'avatarUrl' | 'statusText'>>
 
+/** Claims as SQL: parameters, or the columns of a row that holds them. */
+type ClaimsSql = Record<'name' | 'picture' | 'issuedAt', Prisma.Sql>
+
+function parametersOf({ name, picture, issuedAt }: Claims): ClaimsSql {
+  return {
+    name: Prisma.sql`${name}::text`,
+    picture: Prisma.sql`${picture}::text`,
+    issuedAt: Prisma.sql`${issuedAt}::timestamptz(3)`,
+  }
+}
+
 /** What these claims say of the row `u`, as SQL: whether they count, and the profile that they make. */
-function claimsOn({ name, picture, issuedAt }: Claims) {
-  const counts = Prisma.sql`(u."claimed_at" IS NULL OR ${issuedAt}::timestamptz(3) >= u."claimed_at") IS TRUE`
-  const nextName = Prisma.sql`CASE WHEN ${counts} AND ${name}::text IS DISTINCT FROM u."claimed_name"
-    THEN coalesce(${name}::text, u."name") ELSE u."name" END`
-  const nextPicture = Prisma.sql`CASE WHEN ${counts} AND ${picture}::text IS DISTINCT FROM u."claimed_picture"
-    THEN ${picture}::text ELSE u."avatar_url" END`
+function claimsOn({ name, picture, issuedAt }: ClaimsSql) {
+  const counts = Prisma.sql`(u."claimed_at" IS NULL OR ${issuedAt} >= u."claimed_at") IS TRUE`
+  const nextName = Prisma.sql`CASE WHEN ${counts} AND ${name} IS DISTINCT FROM u."claimed_name"
+    THEN coalesce(${name}, u."name") ELSE u."name" END`
+  const nextPicture = Prisma.sql`CASE WHEN ${counts} AND ${picture} IS DISTINCT FROM u."claimed_picture"
+    THEN ${picture} ELSE u."avatar_url" END`
   return {
     nextName,
     nextPicture,
     changesProfile: Prisma.sql`(${nextName}, ${nextPicture}) IS DISTINCT FROM (u."name", u."avatar_url")`,
     remembered: Prisma.sql`
-      "claimed_name" = CASE WHEN ${counts} THEN ${name}::text ELSE u."claimed_name" END,
-      "claimed_picture" = CASE WHEN ${counts} THEN ${picture}::text ELSE u."claimed_picture" END,
-      "claimed_at" = greatest(u."claimed_at", ${issuedAt}::timestamptz(3)),
+      "claimed_name" = CASE WHEN ${counts} THEN ${name} ELSE u."claimed_name" END,
+      "claimed_picture" = CASE WHEN ${counts} THEN ${picture} ELSE u."claimed_picture" END,
+      "claimed_at" = greatest(u."claimed_at", ${issuedAt}),
       "last_seen_at" = now()`,
   }
+}
+
+/**
+ * For each of the claims the id of their user, or null, and nothing done, where ensureFromClaims is needed: the user is
+ * new, their profile changes, or somebody else is just writing their row. One statement, which waits for nobody.
+ */
+export async function rememberClaims(db: Db, all: readonly Claims[]): Promise<(string | null)[]> {
+  const claims = { name: Prisma.sql`c."name"`, picture: Prisma.sql`c."picture"`, issuedAt: Prisma.sql`c."issuedAt"` }
+  const { remembered, changesProfile } = claimsOn(claims)
+  const rows = await db.$queryRaw<{ id: string; ordinal: number }[]>`
+    WITH c AS MATERIALIZED (
+      SELECT known."id", given.*
+      FROM json_to_recordset(${JSON.stringify(all.map((one, ordinal) => ({ ...one, ordinal })))}::json)
+        AS given ("ordinal" int, "subject" text, "name" text, "picture" text, "issuedAt" timestamptz(3))
+      JOIN "users" known ON known."subject" = given."subject"
+      FOR NO KEY UPDATE OF known SKIP LOCKED
+    )
+    UPDATE "users" u SET ${remembered} FROM c WHERE u."id" = c."id" AND NOT (${changesProfile})
+    RETURNING u."id", c."ordinal"`
+  const byOrdinal = new Map(rows.map(({ id, ordinal }) => [ordinal, id]))
+  return all.map((_, ordinal) => byOrdinal.get(ordinal) ?? null)
 }
 
 /**
@@ -40,7 +72,7 @@ function claimsOn({ name, picture, issuedAt }: Claims) {
  */
 export async function ensureFromClaims(db: Db, claims: Claims): Promise<string | null> {
   const { subject, name, picture, issuedAt } = claims
-  const { remembered, changesProfile } = claimsOn(claims)
+  const { remembered, changesProfile } = claimsOn(parametersOf(claims))
   const shownName = name ?? firstCharacters(subject, MAX_NAME_CHARACTERS)
   const [user] = await db.$queryRaw<{ id: string }[]>`
     INSERT INTO "users" AS u ("id", "subject", "name", "avatar_url", "claimed_name", "claimed_picture", "claimed_at")
@@ -51,18 +83,19 @@ export async function ensureFromClaims(db: Db, claims: Claims): Promise<string |
 }
 
 /**
- * Changes the profile of an existing user to what the claims say. Not where they do not change it (any more): another
- * request with the same claims, or newer ones, was faster.
+ * Changes the profile of an existing user to what the claims say, and returns the user as changed. Not where they do not
+ * change it (any more): another request with the same claims, or newer ones, was faster.
  */
-export async function changeByClaims(tx: Tx, claims: Claims): Promise<{ id: string; isChanged: boolean }> {
-  const { nextName, nextPicture, remembered, changesProfile } = claimsOn(claims)
-  const [changed] = await tx.$queryRaw<{ id: string }[]>`
+export async function changeByClaims(tx: Tx, claims: Claims): Promise<{ id: string; changed: UserRecord | null }> {
+  const { nextName, nextPicture, remembered, changesProfile } = claimsOn(parametersOf(claims))
+  const [changed] = await tx.$queryRaw<UserRecord[]>`
     UPDATE "users" u SET "name" = ${nextName}, "avatar_url" = ${nextPicture}, "updated_at" = now(), ${remembered}
     WHERE u."subject" = ${claims.subject} AND ${changesProfile}
-    RETURNING u."id"`
-  if (changed) return { id: changed.id, isChanged: true }
+    RETURNING u."id", u."name", u."avatar_url" AS "avatarUrl", u."status_text" AS "statusText",
+      u."last_seen_at" AS "lastSeenAt"`
+  if (changed) return { id: changed.id, changed }
   const { id } = await tx.user.findUniqueOrThrow({ where: { subject: claims.subject }, select: { id: true } })
-  return { id, isChanged: false }
+  return { id, changed: null }
 }
 
 /** Users by id, in no order; unknown ids are left out. */
@@ -70,7 +103,7 @@ export function findUsers(db: Db, ids: readonly string[]): Promise<UserRecord[]>
   return db.user.findMany({ where: { id: { in: [...ids] } }, select: userRecordSelect })
 }
 
-/** One user by id. Calls of one tick are answered by one query, as are those of the two below. */
+/** One user by id. Calls of one tick are answered by one query, as are those of the next. */
 export function findUser(db: Db, id: string): Promise<UserRecord | null> {
   return db.user.findUnique({ where: { id }, select: userRecordSelect })
 }
@@ -79,15 +112,23 @@ export function findUserBySubject(db: Db, subject: string): Promise<UserRecord |
   return db.user.findUnique({ where: { subject }, select: userRecordSelect })
 }
 
-export async function findLastSeen(db: Db, id: string): Promise<Date | null> {
-  const user = await db.user.findUnique({ where: { id }, select: { lastSeenAt: true } })
-  return user?.lastSeenAt ?? null
+/** The newest seqs of the users' own logs, by id; unknown ids are left out. */
+export async function findLogHeads(db: Db, ids: readonly string[]): Promise<ReadonlyMap<string, number>> {
+  const users = await db.user.findMany({ where: { id: { in: [...ids] } }, select: { id: true, lastEventSeq: true } })
+  return new Map(users.map(({ id, lastEventSeq }) => [id, lastEventSeq]))
 }
 
-/** The newest seq of the user's own log; null for an unknown id. */
-export async function findLogHead(db: Db, id: string): Promise<number | null> {
-  const user = await db.user.findUnique({ where: { id }, select: { lastEventSeq: true } })
-  return user?.lastEventSeq ?? null
+/**
+ * Notes that the users were here just now, and returns the ids of those for whom it did: not of those whose row somebody
+ * else is just writing.
+ */
+export async function touchLastSeenOfMany(db: Db, ids: readonly string[]): Promise<ReadonlySet<string>> {
+  const touched = await db.$queryRaw<{ id: string }[]>`
+    WITH free AS MATERIALIZED (
+      SELECT "id" FROM "users" WHERE "id" = ANY(${[...ids]}::uuid[]) FOR NO KEY UPDATE SKIP LOCKED
+    )
+    UPDATE "users" u SET "last_seen_at" = now() FROM free WHERE u."id" = free."id" RETURNING u."id"`
+  return new Set(touched.map(({ id }) => id))
 }
 
 /** Notes that the user was here just now. */

@@ -7,7 +7,9 @@ export interface UserRecord {
   name: string
   avatarUrl: string | null
   statusText: string | null
+  /** As of when the record was read. ISO 8601 once it has been on the bus. */
+  lastSeenAt: Date | string
 }
 
 /** The columns of a user record, for Prisma's `select`. */
-export const userRecordSelect = { id: true, name: true, avatarUrl: true, statusText: true } as const
+export const userRecordSelect = { id: true, name: true, avatarUrl: true, statusText: true, lastSeenAt: true } as const

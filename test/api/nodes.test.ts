@@ -69,6 +69,7 @@ describe('node', () => {
       ada.id.slice(0, -4),
       globalId('User:1'),
       globalId(`User:${UNUSED}:x`),
+      globalId(`User:${UNUSED.toUpperCase()}`),
       'x'.repeat(5_000),
       '\u0000',
       '\ud800',

@@ -2,7 +2,7 @@
 
 import type { Entry, TopicLog } from '../../src/realtime/topic-log.ts'
 
-export const MAX_LIMIT = 100
+const MAX_LIMIT = 256
 
 interface Topic {
   entries: Entry<string>[]
