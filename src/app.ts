@@ -16,6 +16,7 @@ import type { Services } from './graphql/context.ts'
 import { encodeGlobalId } from './graphql/global-id.ts'
 import { buildSchema, printPublishedSchema } from './graphql/schema.ts'
 import { createLive } from './live/service.ts'
+import { sendMessageRule } from './messages/input-rules.ts'
 import { createMessages } from './messages/service.ts'
 import { createMessageSource } from './messages/store.ts'
 import { openDatabase } from './open-database.ts'
@@ -177,8 +178,8 @@ async function createServices(parts: ServiceParts, opened: Closers) {
     presence,
     clock,
   })
-  const maxMessageCharacters = config.limits.maxMessageCharacters
-  const services: Services = { users, rooms, messages, presence, live, serverInfo, maxMessageCharacters }
+  const sendRule = sendMessageRule(config.limits.maxMessageCharacters)
+  const services: Services = { users, rooms, messages, presence, live, serverInfo, sendMessageRule: sendRule }
 
   const signIn = await createSignIn(config, { dataDir, clock })
   const authenticate = createAuthenticator({

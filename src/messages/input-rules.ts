@@ -4,7 +4,9 @@ import { textRule } from '../graphql/input.ts'
 
 const MAX_CLIENT_MESSAGE_ID_CHARACTERS = 64
 
-/** `maxCharacters` is the setting MAX_MESSAGE_CHARACTERS. */
+export type SendMessageRule = ReturnType<typeof sendMessageRule>
+
+/** `maxCharacters` is the setting MAX_MESSAGE_CHARACTERS. Made once per process: making it costs more than a send. */
 export function sendMessageRule(maxCharacters: number) {
   return z.object({
     roomId: globalIdOf('Room'),

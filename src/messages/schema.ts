@@ -8,15 +8,14 @@ import { RoomEventInterface, RoomFeedItemInterface } from '../rooms/event-schema
 import { RoomType } from '../rooms/schema.ts'
 import { UserType } from '../users/schema.ts'
 import { resolveHistory } from './history.ts'
-import { sendMessageRule } from './input-rules.ts'
+import type { SendMessageRule } from './input-rules.ts'
 import type { MessageQuote, MessageRecord } from './message-record.ts'
 import type { Messages } from './service.ts'
 
 declare module '../graphql/context.ts' {
   interface Services {
     readonly messages: Messages
-    /** The setting MAX_MESSAGE_CHARACTERS. */
-    readonly maxMessageCharacters: number
+    readonly sendMessageRule: SendMessageRule
   }
 }
 
@@ -130,7 +129,7 @@ builder.mutationField('sendMessage', (t) =>
     args: { input: t.arg({ type: SendMessageInput, required: true, description: 'The message.' }) },
     resolve: async (_root, { input }, context) => {
       const viewer = requireViewer(context)
-      const parsed = parseInput(sendMessageRule(context.maxMessageCharacters), input)
+      const parsed = parseInput(context.sendMessageRule, input)
       return { message: await context.messages.sendMessage(viewer, parsed) }
     },
   }),

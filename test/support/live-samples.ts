@@ -15,6 +15,7 @@ import { createTopicLog } from '../../src/events/topic-log.ts'
 import type { Context, Services } from '../../src/graphql/context.ts'
 import { encodeGlobalId } from '../../src/graphql/global-id.ts'
 import { createLive } from '../../src/live/service.ts'
+import { sendMessageRule } from '../../src/messages/input-rules.ts'
 import { createMessages } from '../../src/messages/service.ts'
 import { createMessageSource } from '../../src/messages/store.ts'
 import { systemClock } from '../../src/platform/clock.ts'
@@ -158,7 +159,7 @@ function openServices(databaseUrl: string): { context: Context; close(): Promise
       presence,
       live,
       serverInfo,
-      maxMessageCharacters: 1_000,
+      sendMessageRule: sendMessageRule(1_000),
       viewer: null,
       connectionId: newId(),
       requestId: newId(),
