@@ -64,7 +64,7 @@ const FACE = layer('service', 'policy', 'types', 'record', 'event', 'events', 'e
 const ADAPTER = String.raw`^src/.+(?:-(?:memory|redis|disk|s3)|/embedded-postgres)\.ts$`
 const GRAPHQL = '(?:^src/graphql/|node_modules/(?:graphql|graphql-yoga|graphql-ws|@graphql-yoga/[^/]+|@pothos/[^/]+)/)'
 const PRISMA = String.raw`(?:${GENERATED}|^src/platform/(?:db|database|prisma)[a-z-]*\.ts$|node_modules/(?:@prisma/[^/]+|pg)/)`
-const REDIS_CLIENT = 'node_modules/(?:ioredis|graphql-redis-subscriptions)/'
+const REDIS_CLIENT = 'node_modules/ioredis/'
 
 const forbid = (name, comment, from, to) => ({ name, comment, severity: 'error', from, to })
 

@@ -45,6 +45,8 @@ export class Feed<E> {
   readonly #budget: MemoryBudget
   readonly #logger: Logger
   readonly #closed = new AbortController()
+  /** What the controller says, without the cost of asking it for every reader and event. */
+  #isClosed = false
   readonly #early = new Map<number, Entry<E>>()
   readonly #pages: FeedPages<E>
   readonly #watchers = new Set<FeedWatcher>()
@@ -142,10 +144,11 @@ export class Feed<E> {
   }
 
   get closed(): boolean {
-    return this.#closed.signal.aborted
+    return this.#isClosed
   }
 
   close(): void {
+    this.#isClosed = true
     this.#closed.abort()
     this.#budget.give(this.#ring.reduce((sum, { entry }) => sum + entry.bytes, 0))
     this.#ring = []

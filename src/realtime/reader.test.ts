@@ -129,8 +129,9 @@ describe('a mapped reader', () => {
           expect(await reading).toEqual(expected(batches, last))
           expect(reader.ended).toBe(true)
           expect(reader.take()).toBeNull()
+          const endsAlready = [ends(), source.ends]
           reader.end()
-          expect([ends(), source.ends]).toEqual([1, 1])
+          expect([endsAlready, ends(), source.ends]).toEqual([[1, 1], 1, 1])
         }
       }),
       { numRuns: 200 },

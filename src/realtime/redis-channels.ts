@@ -1,4 +1,4 @@
-// The acknowledged SUBSCRIBEs of one Redis connection. Invariant: a channel is subscribed exactly while somebody
+// What one Redis connection listens to, by acknowledged SUBSCRIBEs. Invariant: a channel is subscribed exactly while somebody
 // holds it and the connection is up, and after a break all held channels are subscribed again before anybody is
 // told that the connection is back.
 
@@ -6,8 +6,11 @@ import type { Redis } from 'ioredis'
 import type { RedisLog } from '../platform/redis.ts'
 import { closeRedis } from '../platform/redis.ts'
 
+type Listener = (message: string) => void
+
 interface Channel {
-  holders: number
+  /** One object each, so that the same function can listen twice. */
+  readonly holders: Set<{ readonly listener: Listener }>
   /** The SUBSCRIBE that stands for it on the connection of now; rejected while there is none. */
   subscribed: Promise<unknown>
 }
@@ -32,35 +35,31 @@ export class RedisChannels {
     this.#log = log
     redis.on('close', () => this.#onClose())
     redis.on('ready', () => void this.#onReady())
+    redis.on('message', (name: string, message: string) => this.#onMessage(name, message))
     this.#heartbeat = setInterval(() => {
       if (redis.status === 'ready') redis.ping().catch(() => {})
     }, HEARTBEAT_INTERVAL_MS)
     this.#heartbeat.unref()
   }
 
-  /** Resolves once the server has acknowledged the channel; when it rejects, nothing is held. */
-  async acquire(name: string): Promise<void> {
+  /**
+   * Resolves once the server has acknowledged the channel, with a function that ends the listening and never rejects;
+   * when it rejects, nobody listens.
+   */
+  async listen(name: string, listener: Listener): Promise<() => Promise<void>> {
     if (this.#closed) throw new Error('The event bus is closed')
     const channel = this.#channels.get(name) ?? this.#open(name)
-    channel.holders += 1
+    const holder = { listener }
+    // Before the acknowledgement: no message may fall between it and the listener.
+    channel.holders.add(holder)
     try {
       await channel.subscribed
     } catch (error) {
       this.#gap = true
-      await this.release(name)
+      await this.#release(name, channel, holder)
       throw error
     }
-  }
-
-  /** Gives up one hold; the last one unsubscribes. Never rejects. */
-  async release(name: string): Promise<void> {
-    const channel = this.#channels.get(name)
-    if (!channel) return
-    channel.holders -= 1
-    if (channel.holders > 0) return
-    this.#channels.delete(name)
-    // While Redis is away there is nothing to unsubscribe; after a timeout this stands behind the SUBSCRIBE in order.
-    await this.#redis.unsubscribe(name).catch(() => {})
+    return () => this.#release(name, channel, holder)
   }
 
   /** See EventBus.onReconnect. */
@@ -82,9 +81,28 @@ export class RedisChannels {
   }
 
   #open(name: string): Channel {
-    const channel = { holders: 0, subscribed: this.#redis.subscribe(name) }
+    const channel: Channel = { holders: new Set(), subscribed: this.#redis.subscribe(name) }
     this.#channels.set(name, channel)
     return channel
+  }
+
+  /** Gives up one hold; the last one unsubscribes. */
+  async #release(name: string, channel: Channel, holder: { readonly listener: Listener }): Promise<void> {
+    if (!channel.holders.delete(holder) || channel.holders.size > 0 || this.#channels.get(name) !== channel) return
+    this.#channels.delete(name)
+    // While Redis is away there is nothing to unsubscribe; after a timeout this stands behind the SUBSCRIBE in order.
+    await this.#redis.unsubscribe(name).catch(() => {})
+  }
+
+  #onMessage(name: string, message: string): void {
+    for (const { listener } of this.#channels.get(name)?.holders ?? []) {
+      try {
+        listener(message)
+      } catch (error) {
+        // Thrown on, it would tear ioredis' parser out of the middle of a reply.
+        this.#log.error({ err: error, channel: name }, 'a listener of the event bus threw')
+      }
+    }
   }
 
   #onClose(): void {

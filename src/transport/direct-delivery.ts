@@ -8,6 +8,7 @@ import { isPromise } from './compiled-operations.ts'
 import type { DeliveryRounds } from './delivery-rounds.ts'
 import type { OperationGroup, OperationGroups, SharedResult, SubscriptionArgs } from './operation-groups.ts'
 import type { OutboundQueue, Waiting } from './outbound-queue.ts'
+import type { TextSlabs } from './websocket-frames.ts'
 
 /** Where a subscription's frames go. */
 export interface FrameSink {
@@ -15,6 +16,7 @@ export interface FrameSink {
   readonly operationId: string
   readonly queue: OutboundQueue
   readonly rounds: DeliveryRounds
+  readonly texts: TextSlabs
 }
 
 const DONE = { done: true, value: undefined } as const
@@ -54,7 +56,7 @@ class Delivery implements AsyncIterableIterator<never>, Waiting {
     this.#group = group
     this.#sink = sink
     this.#requestId = requestId
-    this.#prefix = Buffer.from(`{"id":${JSON.stringify(sink.operationId)},"type":"next","payload":`)
+    this.#prefix = sink.texts.keep(`{"id":${JSON.stringify(sink.operationId)},"type":"next","payload":`)
   }
 
   [Symbol.asyncIterator](): this {

@@ -31,14 +31,14 @@ export interface SharedResult {
 
 export class OperationGroups {
   readonly #analyze: AnalyzeOperation
-  readonly #execute: ExecuteEvent
+  readonly #prepare: (args: Omit<SubscriptionArgs, 'schema'>) => ExecuteEvent
   readonly present: PresentError
   readonly #budget = new MemoryBudget(BUDGET_BYTES)
   readonly #groups = new Map<string, OperationGroup>()
 
   constructor(schema: GraphQLSchema, present: PresentError) {
     this.#analyze = createOperationAnalysis(schema)
-    this.#execute = createEventExecution(schema)
+    this.#prepare = createEventExecution(schema)
     this.present = present
   }
 
@@ -64,9 +64,9 @@ export class OperationGroups {
   #open(key: string, viewerDependent: boolean, args: SubscriptionArgs): OperationGroup {
     const { document, operationName, variableValues } = args
     const contextValue = viewerDependent ? args.contextValue : withoutViewer(args.contextValue)
-    const shared = { document, operationName, variableValues, contextValue }
+    const execute = this.#prepare({ document, operationName, variableValues, contextValue })
     const run = (event: unknown): SharedResult | Promise<SharedResult> => {
-      const result = this.#execute(shared, event)
+      const result = execute(event)
       return isPromise(result) ? result.then(finish) : finish(result)
     }
     const finish = (result: ExecutionResult) => this.#finish(result, contextValue.requestId)

@@ -11,6 +11,7 @@ import { turns } from '../../test/support/array-log.ts'
 import { eventually } from '../../test/support/eventually.ts'
 import { DeliveryRounds } from './delivery-rounds.ts'
 import { OutboundQueue } from './outbound-queue.ts'
+import { FrameWriter } from './websocket-frames.ts'
 
 const SLOW_READER_TIMEOUT_MS = 30_000
 const EMPTY = Buffer.alloc(0)
@@ -59,6 +60,7 @@ async function openPair({ queueBytes = 64 * 1024, compression = false }: PairOpt
     webSocket,
     connection,
     rounds: new DeliveryRounds(),
+    writer: new FrameWriter(),
     limits: { queueBytes, slowReaderTimeoutMs: SLOW_READER_TIMEOUT_MS },
     onSlowReader: () => slowReaders++,
   })

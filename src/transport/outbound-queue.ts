@@ -7,15 +7,17 @@ import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
 import { CLOSE_CODES } from './close-codes.ts'
 import type { DeliveryRounds } from './delivery-rounds.ts'
-import { joinFrames } from './websocket-frames.ts'
+import type { FrameWriter } from './websocket-frames.ts'
 
 export interface OutboundLimits {
-  /** Up to here, in bytes, subscriptions add events; signals up to the connection's own high-water mark. */
+  /** Up to here, in bytes, subscriptions add events. */
   queueBytes: number
   /** How long a queue may have no room for events before its socket is closed, in milliseconds. */
   slowReaderTimeoutMs: number
 }
 
+/** Signals may fill a quarter of what events may. */
+const SIGNALS_SHARE = 4
 /** Answers to operations are added without asking; beyond this, in bytes, the client does not read at all. */
 const MAX_QUEUE_BYTES = 4 * 1024 * 1024
 /** How long a client that does not read may take to answer the close. */
@@ -32,6 +34,8 @@ export interface OutboundQueueOptions {
   webSocket: WebSocket
   connection: Duplex
   rounds: DeliveryRounds
+  /** One for all sockets of the node. */
+  writer: FrameWriter
   limits: OutboundLimits
   onSlowReader: () => void
 }
@@ -40,6 +44,7 @@ export class OutboundQueue {
   readonly #webSocket: WebSocket
   readonly #connection: Duplex
   readonly #rounds: DeliveryRounds
+  readonly #writer: FrameWriter
   readonly #limits: OutboundLimits
   readonly #onSlowReader: () => void
   readonly #isCompressed: boolean
@@ -48,12 +53,13 @@ export class OutboundQueue {
   #framesBytes = 0
   #waiting = new Set<Waiting>()
   #fullSinceMs: number | null = null
-  #awaitsDrain = false
+  #awaitsRoom = false
 
-  constructor({ webSocket, connection, rounds, limits, onSlowReader }: OutboundQueueOptions) {
+  constructor({ webSocket, connection, rounds, writer, limits, onSlowReader }: OutboundQueueOptions) {
     this.#webSocket = webSocket
     this.#connection = connection
     this.#rounds = rounds
+    this.#writer = writer
     this.#limits = limits
     this.#onSlowReader = onSlowReader
     this.#isCompressed = webSocket.extensions.includes('permessage-deflate')
@@ -64,9 +70,9 @@ export class OutboundQueue {
     return this.#framesBytes + this.#webSocket.bufferedAmount
   }
 
-  /** Whether a subscription may add a frame now; a signal only when the connection takes everything at once. */
+  /** Whether a subscription may add a frame now. Signals leave most of the room to events. */
   hasRoom(isSignal: boolean): boolean {
-    return this.bytes < (isSignal ? this.#connection.writableHighWaterMark : this.#limits.queueBytes)
+    return this.bytes < (isSignal ? this.#limits.queueBytes / SIGNALS_SHARE : this.#limits.queueBytes)
   }
 
   /** Adds a frame of text, in two parts, to be written at the end of this turn. Ask `hasRoom` before. */
@@ -80,6 +86,8 @@ export class OutboundQueue {
   waitForRoom(waiting: Waiting): void {
     this.#waiting.add(waiting)
     this.#fullSinceMs ??= performance.now()
+    // Else when what was added is written.
+    if (this.#frames.length === 0) this.#awaitRoom()
   }
 
   stopWaiting(waiting: Waiting): void {
@@ -125,8 +133,9 @@ export class OutboundQueue {
     this.#framesBytes = 0
     if (this.#webSocket.readyState !== this.#webSocket.OPEN) return
     if (this.#isCompressed) this.#sendThroughWs(frames)
-    else if (!this.#connection.write(joinFrames(frames, bytes))) this.#proceedOnDrain()
+    else this.#writer.write(this.#connection, frames, bytes)
     this.#proceed()
+    if (this.#waiting.size > 0) this.#awaitRoom()
   }
 
   #sendThroughWs(frames: readonly Buffer[]): void {
@@ -136,13 +145,17 @@ export class OutboundQueue {
     }
   }
 
-  #proceedOnDrain(): void {
-    if (this.#awaitsDrain) return
-    this.#awaitsDrain = true
-    this.#connection.once('drain', () => {
-      this.#awaitsDrain = false
+  /** Calls `#proceed` when the kernel has taken what was written. With compression, ws does that for every frame. */
+  #awaitRoom(): void {
+    if (this.#awaitsRoom || this.#isCompressed) return
+    this.#awaitsRoom = true
+    const proceed = () => {
+      this.#awaitsRoom = false
       this.#proceed()
-    })
+    }
+    // The connection tells by itself only where it was filled up to its own mark.
+    if (this.#connection.writableNeedDrain) this.#connection.once('drain', proceed)
+    else this.#connection.write(NOTHING, proceed)
   }
 
   #proceed(): void {

@@ -7,12 +7,14 @@ import type { Logger } from '../platform/logger.ts'
 import { CLOSE_CODES } from './close-codes.ts'
 import { DeliveryRounds } from './delivery-rounds.ts'
 import { type OutboundLimits, OutboundQueue } from './outbound-queue.ts'
+import { FrameWriter, TextSlabs } from './websocket-frames.ts'
 
 /** What a socket carries. */
 export interface SocketExtra {
   readonly socket: WebSocket
   readonly queue: OutboundQueue
   readonly rounds: DeliveryRounds
+  readonly texts: TextSlabs
 }
 
 export interface AdapterOptions {
@@ -32,6 +34,8 @@ export function serveSockets(
   { keepAliveMs, limits, logger }: AdapterOptions,
 ): () => void {
   const rounds = new DeliveryRounds()
+  const writer = new FrameWriter()
+  const texts = new TextSlabs()
   const queues = new Map<WebSocket, OutboundQueue>()
   const unanswered = new WeakSet<WebSocket>()
   const onSlowReader = () => logger.info('a client reads too slowly; its socket is closed, and it may come back')
@@ -42,7 +46,14 @@ export function serveSockets(
   }
 
   sockets.on('connection', (socket, request) => {
-    const queue = new OutboundQueue({ webSocket: socket, connection: request.socket, rounds, limits, onSlowReader })
+    const queue = new OutboundQueue({
+      webSocket: socket,
+      connection: request.socket,
+      rounds,
+      writer,
+      limits,
+      onSlowReader,
+    })
     queues.set(socket, queue)
     const opened = protocol.opened(
       {
@@ -59,7 +70,7 @@ export function serveSockets(
           })
         },
       },
-      { socket, queue, rounds },
+      { socket, queue, rounds, texts },
     )
     // Malformed or oversized frames; ws closes the socket itself, with the code that says so.
     socket.on('error', onError)

@@ -120,7 +120,7 @@ export function createWebSocketServer(options: WebSocketServerOptions): GraphQLW
         if (viewer && hasExpired(viewer)) {
           throw new GateError('TOKEN_EXPIRED', 'The token of this connection has expired.', { retryable: true })
         }
-        const sink = { operationId, queue: extra.queue, rounds: extra.rounds }
+        const sink = { operationId, queue: extra.queue, rounds: extra.rounds, texts: extra.texts }
         return await prepare(endpoint, payload, { viewer, connectionId: extra.connectionId ?? '', sink })
       } catch (error) {
         return [presentError(error, { requestId: newId(), logger })]
