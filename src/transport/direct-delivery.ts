@@ -4,8 +4,8 @@
 // Invariant: events go to the queue in the reader's order, each once; with no room nothing is taken, so nothing piles up.
 
 import type { Reader } from '../realtime/reader.ts'
-import { isPromise } from './compiled-operations.ts'
 import type { DeliveryRounds } from './delivery-rounds.ts'
+import { isPromise } from './event-execution.ts'
 import type { OperationGroup, OperationGroups, SharedResult, SubscriptionArgs } from './operation-groups.ts'
 import type { OutboundQueue, Waiting } from './outbound-queue.ts'
 import type { TextSlabs } from './websocket-frames.ts'

@@ -6,7 +6,7 @@
 import type { ExecutionArgs, ExecutionResult, GraphQLError, GraphQLSchema } from 'graphql'
 import type { Context } from '../graphql/context.ts'
 import { MemoryBudget } from '../realtime/memory-budget.ts'
-import { createEventExecution, type ExecuteEvent, isPromise } from './compiled-operations.ts'
+import { createEventExecution, type ExecuteEvent, isPromise } from './event-execution.ts'
 import { type AnalyzeOperation, createOperationAnalysis } from './operation-analysis.ts'
 
 /** What all groups of a node may keep of results together, in bytes of their JSON. */
@@ -23,10 +23,25 @@ export interface SubscriptionArgs extends ExecutionArgs {
 export type PresentError = (error: unknown, requestId: string) => GraphQLError
 
 /** What an event is for a group's members. */
-export interface SharedResult {
-  readonly result: ExecutionResult
+export class SharedResult {
   /** The result as JSON, and the brace that ends the message around it. */
   readonly payload: Buffer
+  #result: ExecutionResult | null
+
+  constructor(json: string, result: ExecutionResult | null) {
+    this.payload = Buffer.from(`${json}}`)
+    this.#result = result
+  }
+
+  get hasErrors(): boolean {
+    return this.#result?.errors !== undefined
+  }
+
+  /** For those who do not take bytes. */
+  get result(): ExecutionResult {
+    this.#result ??= JSON.parse(this.payload.toString('utf8', 0, this.payload.length - 1)) as ExecutionResult // it was one
+    return this.#result
+  }
 }
 
 export class OperationGroups {
@@ -66,8 +81,9 @@ export class OperationGroups {
     const contextValue = viewerDependent ? args.contextValue : withoutViewer(args.contextValue)
     const execute = this.#prepare({ document, operationName, variableValues, contextValue })
     const run = (event: unknown): SharedResult | Promise<SharedResult> => {
-      const result = execute(event)
-      return isPromise(result) ? result.then(finish) : finish(result)
+      const executed = execute(event)
+      if (typeof executed === 'string') return new SharedResult(`{"data":${executed}}`, null)
+      return isPromise(executed) ? executed.then(finish) : finish(executed)
     }
     const finish = (result: ExecutionResult) => this.#finish(result, contextValue.requestId)
     const group = new OperationGroup({ key, run, isLasting: !viewerDependent, budget: this.#budget })
@@ -81,7 +97,7 @@ export class OperationGroups {
       ...(errors && { errors: errors.map((error) => this.present(error, requestId)) }),
       ...(extensions && { extensions }),
     }
-    return { result, payload: Buffer.from(`${JSON.stringify(result)}}`) }
+    return new SharedResult(JSON.stringify(result), result)
   }
 
   #identify({ document, operationName, variableValues, contextValue }: SubscriptionArgs) {
@@ -137,7 +153,7 @@ export class OperationGroup {
   #keep(event: object, result: SharedResult | Promise<SharedResult>): void {
     if (!isPromise(result)) {
       // A failure passes.
-      if (this.#isLasting && !result.result.errors) this.#store(event, result)
+      if (this.#isLasting && !result.hasErrors) this.#store(event, result)
       return
     }
     this.#results.set(event, result)

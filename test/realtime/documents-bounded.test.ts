@@ -83,7 +83,7 @@ describe('documents', () => {
     expect(texts.filter((text, i) => read(text) !== documents[i])).toEqual([])
   })
 
-  it('are forgotten with everything that was made of them', async () => {
+  it('are forgotten with everything that was made of them', { timeout: 60_000 }, async () => {
     const { schema, read } = openEndpoint()
     const groups = new OperationGroups(schema, (error) => error as GraphQLError)
     const documents: WeakRef<DocumentNode>[] = []
@@ -144,7 +144,9 @@ describe('a node', () => {
     await client.dispose()
   }
 
-  it('keeps no more after thousands of different subscriptions than after the first of them', async () => {
+  it('keeps no more after thousands of different subscriptions than after the first of them', {
+    timeout: 120_000,
+  }, async () => {
     const ada = await person(nodes().urls[0] ?? '', 'Ada')
     const roomId = await ada.createRoom()
     await ada.send(roomId, 'hello')

@@ -1,19 +1,20 @@
 // The invariant: whoever subscribes gets what graphql-js gives for their operation alone and in their own context, byte for
-// byte, whether the operation is compiled, shared with others, or neither; errors too.
+// byte, whether by a plan, shared with others, or neither; errors too.
 
 import fc from 'fast-check'
-import { type ExecutionResult, execute, type GraphQLError, parse } from 'graphql'
-import { compileQuery, isCompiledQuery } from 'graphql-jit'
+import { type ExecutionResult, execute, type GraphQLError, getNamedType, parse } from 'graphql'
 import { describe, expect, it } from 'vitest'
 import { operationsOf, type RandomOperation } from '../../test/support/random-operation.ts'
+import { selectAll } from '../../test/support/schema-walk.ts'
 import type { Context } from '../graphql/context.ts'
 import { buildSchema } from '../graphql/schema.ts'
 import { GateError } from '../platform/errors.ts'
+import { takeApart } from './collected-fields.ts'
 import { type OperationGroup, OperationGroups, type SubscriptionArgs } from './operation-groups.ts'
+import { planSelection } from './selection-plan.ts'
 
 const schema = buildSchema()
-/** More than it takes to have an operation compiled. */
-const EXECUTIONS_TO_COMPILE = 20
+const EXECUTIONS = 3
 const NUM_RUNS = 100
 
 const ID = (digit: number) => `0193${String(digit).repeat(4)}-0000-7000-8000-000000000000`
@@ -149,17 +150,16 @@ async function payloadAlone(args: SubscriptionArgs, event: unknown): Promise<str
   return JSON.stringify({ ...(data !== undefined && { data }), ...(errors && { errors }) })
 }
 
-/** Two viewers who ask the same, long after the operation was compiled. */
+/** Two viewers who ask the same. */
 async function expectSameAsAlone(field: string, { query, variables }: RandomOperation): Promise<void> {
   const document = parse(query)
-  expect(isCompiledQuery(compileQuery(schema, parse(query))), `not compiled: ${query}`).toBe(true)
   const variableValues = { ...variables, room: 'R', after: 3 }
   const groups = new OperationGroups(schema, present)
   const argsOf = (userId: string) => ({ schema, document, variableValues, contextValue: contextOf(userId) })
   const [first, second] = [argsOf(ada.id), argsOf(bob.id)]
   const events = EVENTS[field] ?? []
   const group = groups.join(first)
-  for (let i = 0; i < EXECUTIONS_TO_COMPILE; i++) await payloadOf(group, events[i % events.length])
+  for (let i = 0; i < EXECUTIONS; i++) await payloadOf(group, events[i % events.length])
   const members = [
     { args: first, group },
     { args: second, group: groups.join(second) },
@@ -173,7 +173,7 @@ async function expectSameAsAlone(field: string, { query, variables }: RandomOper
   expect(groups.size).toBe(0)
 }
 
-// Guards: what graphql-jit gets wrong by itself.
+// What a library that compiled operations got wrong.
 const DIRECTIVES: Record<string, RandomOperation> = {
   'a fragment whose first spread is left out': {
     query: `subscription ($room: ID!, $no: Boolean!) { messageAdded(roomId: $room) { ...Part @include(if: $no) ...Part } }
@@ -205,7 +205,7 @@ it.each(Object.entries(DIRECTIVES))('directives leave out what they say: %s', (_
   expectSameAsAlone('messageAdded', operation),
 )
 
-// Guards: graphql-jit writes into the document, so that what one operation leaves out was left out of another.
+// Guards: a library wrote into the document, so that what one operation left out was left out of another.
 it('operations of one document do not change each other', async () => {
   const document = parse(`
     subscription One($room: ID!, $a: Boolean!) { messageAdded(roomId: $room) { ...Part @include(if: $a) } }
@@ -218,7 +218,7 @@ it('operations of one document do not change each other', async () => {
     { operationName: 'Two', variableValues: { room: 'R', b: true } },
   ].map((operation) => groups.join({ schema, document, contextValue, ...operation }))
   if (!no || !yes) throw new Error('two operations are two groups')
-  for (let i = 0; i < EXECUTIONS_TO_COMPILE; i++) {
+  for (let i = 0; i < EXECUTIONS; i++) {
     expect(await payloadOf(no, message)).toBe('{"data":{"messageAdded":{}}}')
     expect(await payloadOf(yes, message)).toMatch(/^{"data":{"messageAdded":{"id":".*"}}}$/)
   }
@@ -235,7 +235,7 @@ it('the variables of directives tell subscribers of one document apart', async (
     const args = { schema, document, contextValue: contextOf(ada.id), variableValues: { room: 'R', ...variables } }
     return { args, group: groups.join(args) }
   })
-  for (let i = 0; i < EXECUTIONS_TO_COMPILE * 2; i++) {
+  for (let i = 0; i < EXECUTIONS * 2; i++) {
     for (const { args, group } of members) {
       const event = { ...message, seq: i }
       expect(await payloadOf(group, event)).toBe(await payloadAlone(args, event))
@@ -243,22 +243,34 @@ it('the variables of directives tell subscribers of one document apart', async (
   }
 })
 
-// Guards: compiling spreads every fragment wherever it stands; thirty of them, twice in each other, would never end.
-it('fragments that multiply are left to graphql-js', async () => {
+// Guards: spread wherever they stand, thirty fragments, twice in each other, would never end.
+it('fragments that multiply do no harm', async () => {
   const parts = Array.from({ length: 30 }, (_, i) => `fragment P${i} on Message { ...P${i + 1} ...P${i + 1} }`)
   const document = parse(`subscription ($room: ID!) { messageAdded(roomId: $room) { ...P0 } }
     ${parts.join('\n')} fragment P30 on Message { seq }`)
   const args = { schema, document, contextValue: contextOf(ada.id), variableValues: { room: 'R' } }
   const group = new OperationGroups(schema, present).join(args)
-  for (let i = 0; i < EXECUTIONS_TO_COMPILE * 2; i++) {
+  for (let i = 0; i < EXECUTIONS * 2; i++) {
     expect(await payloadOf(group, { ...message, seq: i })).toBe(`{"data":{"messageAdded":{"seq":${i}}}}`)
   }
 })
 
-describe.each(Object.entries(ARGS))('what subscribers of %s share', (field, args) => {
+// All that needs no database: not viewerEvents, whose rooms are each viewer's own.
+it.each(['roomEvents', 'messageAdded', 'roomPresence'] as const)('%s is planned, whatever is selected', (field) => {
+  const type = getNamedType(schema.getSubscriptionType()?.getFields()[field]?.type)
+  if (!type) throw new Error(`there is no subscription ${field}`)
+  const [declarations, args] = ARGS[field]
+  const isLate = (path: string) => isLeftOut(path) || path === 'Room.viewerMembership'
+  const query = `subscription (${declarations}) { ${field}(${args}) ${selectAll(schema, type, isLate)} }`
+  const operation = takeApart(schema, { document: parse(query), variableValues: { room: 'R', after: 3 } })
+  if (!operation) throw new Error('the operation cannot be executed')
+  expect(JSON.parse(planSelection(operation)(EVENTS[field]?.[0], contextOf(bob.id)))).toHaveProperty(field)
+})
+
+describe.each(Object.entries(ARGS))('what subscribers of %s share', (field, [declarations, args]) => {
   it('is what each would get alone, whatever they select', async () => {
     await fc.assert(
-      fc.asyncProperty(operationsOf(schema, field, { args, isLeftOut }), (operation) =>
+      fc.asyncProperty(operationsOf(schema, field, { args: [declarations, args], isLeftOut }), (operation) =>
         expectSameAsAlone(field, operation),
       ),
       { numRuns: NUM_RUNS },
