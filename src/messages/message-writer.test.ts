@@ -5,8 +5,8 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { GateError } from '../platform/errors.ts'
 import type { RoomRecord } from '../rooms/room-record.ts'
+import type { AppendOutcome, NewMessage } from './append-messages.ts'
 import { MessageWriter } from './message-writer.ts'
-import type { AppendOutcome, NewMessage } from './store.ts'
 
 const MAX_GROUP = 256
 const MAX_QUEUED = 20_000
@@ -74,6 +74,15 @@ describe('the message writer', () => {
     expect(seqs).toEqual(ids.map((_, i) => i + 1))
     expect(table.rows).toEqual(ids)
     expect(table.groups).toEqual([1, MAX_GROUP, MAX_GROUP, 600 - 1 - 2 * MAX_GROUP])
+  })
+
+  it('takes who sends again at once with those who came meanwhile', async () => {
+    const table = new Table()
+    const senders = ['a', 'b', 'c'].map(async (name) => {
+      for (let i = 0; i < 3; i++) await write(table, `${name}${i}`)
+    })
+    await Promise.all(senders)
+    expect(table.groups).toEqual([1, 2, 3, 3])
   })
 
   it('lets one bad message fail alone', async () => {

@@ -1,8 +1,9 @@
 // Sends go to the database in groups: what arrives while one statement runs goes into the next. A lone send waits for
 // nobody. Invariant: a send is answered only after the commit that holds it, and at most MAX_QUEUED sends wait.
 
+import { setImmediate as endOfTurn } from 'node:timers/promises'
 import { GateError } from '../platform/errors.ts'
-import type { AppendOutcome, NewMessage } from './store.ts'
+import type { AppendOutcome, NewMessage } from './append-messages.ts'
 
 const MAX_GROUP = 256
 const MAX_QUEUED = 20_000
@@ -50,7 +51,12 @@ export class MessageWriter {
   async #drain(): Promise<void> {
     this.#running = true
     try {
-      while (this.#queue.length > 0) await this.#writeGroup(this.#take(MAX_GROUP))
+      while (this.#queue.length > 0) {
+        const group = this.#take(MAX_GROUP)
+        await this.#writeGroup(group)
+        // Those who send again at once go with those who came meanwhile, and not one group later.
+        if (group.length > 1) await endOfTurn()
+      }
     } finally {
       this.#running = false
     }

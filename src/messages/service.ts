@@ -5,9 +5,10 @@ import { newId } from '../platform/ids.ts'
 import type { PageRange } from '../platform/page-range.ts'
 import type { Viewer } from '../platform/viewer.ts'
 import type { Rooms } from '../rooms/service.ts'
+import { appendMessages, type NewMessage } from './append-messages.ts'
 import { LAST_SEQ, type MessageRecord } from './message-record.ts'
 import { type ErrorScope, MessageWriter } from './message-writer.ts'
-import { appendMessages, findMessages, hasMessage, messageSent, type NewMessage, readMessages } from './store.ts'
+import { findMessages, type MessageRange, messageSent, readMessages } from './store.ts'
 
 /** A part of a room's history, oldest first. */
 export interface MessagePage {
@@ -50,25 +51,30 @@ export function createMessages({ db, publisher, rooms }: { db: Db; publisher: Pu
     /** A page of the history of a room that the caller has shown the viewer may read. */
     async listMessages(roomId: string, { after, before, limit, from }: PageRange<number>): Promise<MessagePage> {
       const range = { after: after ?? 0, before: before ?? LAST_SEQ }
-      // One more than asked tells whether the page has a neighbour on its open side.
-      const found = await readMessages(db, roomId, { ...range, limit: limit + 1, from })
-      const more = found.length > limit
-      const messages = from === 'start' ? found.slice(0, limit) : found.slice(Math.max(0, found.length - limit))
-      const [first, last] = [messages[0]?.seq ?? range.before, messages.at(-1)?.seq ?? range.after]
+      const found = await readMessages(db, roomId, [
+        // One more than asked tells whether the page has a neighbour on its open side, one beyond a cursor on the other.
+        { ...range, limit: limit + 1, from },
+        ...(after === null ? [] : [upToSeq(after)]),
+        ...(before === null ? [] : [fromSeq(before)]),
+      ])
+      const within = found.filter(({ seq }) => seq > range.after && seq < range.before)
+      const more = within.length > limit
       return {
-        messages,
-        hasPreviousPage: (from === 'end' && more) || (after !== null && (await hasMessage(db, roomId, 0, first))),
-        hasNextPage: (from === 'start' && more) || (before !== null && (await hasMessage(db, roomId, last, LAST_SEQ))),
+        messages: from === 'start' ? within.slice(0, limit) : within.slice(Math.max(0, within.length - limit)),
+        hasPreviousPage: (from === 'end' && more) || found.some(({ seq }) => seq <= range.after),
+        hasNextPage: (from === 'start' && more) || found.some(({ seq }) => seq >= range.before),
       }
     },
 
     /** A window of history around a seq: as many messages before it as from it on, where there are. */
     async listMessagesAround(roomId: string, seq: number, limit: number): Promise<MessagePage> {
       const half = Math.ceil(limit / 2)
-      const [older, newer] = await Promise.all([
-        readMessages(db, roomId, { after: 0, before: seq, limit: limit + 1, from: 'end' }),
-        readMessages(db, roomId, { after: seq - 1, before: LAST_SEQ, limit: limit + 1, from: 'start' }),
+      const found = await readMessages(db, roomId, [
+        { ...upToSeq(seq - 1), limit: limit + 1 },
+        { ...fromSeq(seq), limit: limit + 1 },
       ])
+      const older = found.filter((message) => message.seq < seq)
+      const newer = found.slice(older.length)
       // Near an end of the history the other side fills the window.
       const takeNewer = Math.min(newer.length, Math.max(half, limit - older.length))
       const takeOlder = Math.min(older.length, limit - takeNewer)
@@ -81,7 +87,7 @@ export function createMessages({ db, publisher, rooms }: { db: Db; publisher: Pu
 
     /** The newest message of a room that the viewer may read; null where there is none. */
     async findLastMessage(roomId: string): Promise<MessageRecord | null> {
-      const [message] = await readMessages(db, roomId, { after: 0, before: LAST_SEQ, limit: 1, from: 'end' })
+      const [message] = await readMessages(db, roomId, [upToSeq(LAST_SEQ - 1)])
       return message ?? null
     },
 
@@ -98,6 +104,18 @@ export function createMessages({ db, publisher, rooms }: { db: Db; publisher: Pu
     },
   }
 }
+
+/** The newest message that is not after this seq. */
+const upToSeq = (seq: number): MessageRange => ({
+  after: 0,
+  // Seqs and what they are compared with are 32-bit integers.
+  before: Math.min(seq + 1, LAST_SEQ),
+  limit: 1,
+  from: 'end',
+})
+
+/** The oldest message that is not before this seq. */
+const fromSeq = (seq: number): MessageRange => ({ after: seq - 1, before: LAST_SEQ, limit: 1, from: 'start' })
 
 function scopeOf(error: unknown): ErrorScope {
   if (isDataError(error)) return 'message'

@@ -6,22 +6,8 @@ import type { RoomRecord } from '../rooms/room-record.ts'
 import type { UserRecord } from '../users/user-record.ts'
 import type { MessageQuote, MessageRecord } from './message-record.ts'
 
-/** A message to append; its id and times are the service's own. */
-export interface NewMessage {
-  id: string
-  roomId: string
-  authorId: string
-  text: string
-  replyToId: string | null
-  clientMessageId: string | null
-}
-
-export type AppendOutcome =
-  | { outcome: 'SENT' | 'DUPLICATE'; message: MessageRecord }
-  | { outcome: 'NOT_FOUND' | 'NOT_A_MEMBER' | 'ROOM_ARCHIVED' | 'REPLY_NOT_FOUND' }
-
 /** The columns that append_messages and the selects below share. */
-interface MessageColumns {
+export interface MessageColumns {
   id: string
   seq: number
   text: string
@@ -47,42 +33,10 @@ interface MessageRow extends MessageColumns {
   room: RoomRecord | null
 }
 
-interface AppendRow extends MessageColumns {
-  ordinal: number
-  outcome: AppendOutcome['outcome']
-  /** In the first row of each room, as it was before. */
-  room: RoomRecord | null
-}
-
-/**
- * Appends messages to their rooms' logs in one statement and one commit; the SQL function append_messages holds the
- * rules. Outcomes come in the order of the messages.
- */
-export async function appendMessages(db: Db, messages: readonly NewMessage[]): Promise<AppendOutcome[]> {
-  const rows = await db.$queryRaw<AppendRow[]>`
-    SELECT * FROM append_messages(${JSON.stringify(messages)}::json)`
-  const byOrdinal = new Map(rows.map((row) => [row.ordinal, row]))
-  const rooms = new Map(rows.flatMap(({ room }) => (room ? [[room.id, room]] : [])))
-  return messages.map(({ roomId, authorId }, i) => {
-    const row = byOrdinal.get(i + 1)
-    if (!row) throw new Error('append_messages left out an outcome')
-    const { outcome } = row
-    if (outcome !== 'SENT' && outcome !== 'DUPLICATE') return { outcome }
-    const room = rooms.get(roomId)
-    if (!room) throw new Error('append_messages left out a room')
-    return { outcome, message: toMessageRecord({ ...row, authorId }, roomAfter(room, row)) }
-  })
-}
-
-/** The room as it is when this message is its newest event; a room that is further already stays as it is. */
-function roomAfter(room: RoomRecord, { seq, createdAt }: MessageColumns): RoomRecord {
-  return seq > room.lastSeq ? { ...room, lastSeq: seq, lastActivityAt: createdAt.toISOString() } : room
-}
-
-/** One statement for some messages, their authors, what they reply to, and its authors, in seq order. */
+/** One statement for some messages, their authors, what they reply to, and its authors, in no order. */
 function selectMessages(page: Prisma.Sql, room: Prisma.Sql): Prisma.Sql {
   return Prisma.sql`
-    WITH page AS (SELECT m.* FROM "messages" m ${page})
+    WITH page AS (${page})
     SELECT m."id", m."seq", m."text", m."client_message_id" AS "clientMessageId",
       m."created_at" AS "createdAt",
       m."author_id" AS "authorId", a."name" AS "authorName", a."avatar_url" AS "authorAvatarUrl",
@@ -94,39 +48,47 @@ function selectMessages(page: Prisma.Sql, room: Prisma.Sql): Prisma.Sql {
     FROM page m
     JOIN "users" a ON a."id" = m."author_id"
     LEFT JOIN "messages" q ON q."id" = m."reply_to_id"
-    LEFT JOIN "users" b ON b."id" = q."author_id"
-    ORDER BY m."seq"`
+    LEFT JOIN "users" b ON b."id" = q."author_id"`
 }
 
 const ROOM = Prisma.sql`(SELECT room_record(r) FROM "rooms" r WHERE r."id" = m."room_id")`
 /** For messages of one room. */
 const ROOM_IN_FIRST_ROW = Prisma.sql`CASE WHEN m."seq" = (SELECT min("seq") FROM page) THEN ${ROOM} END`
 
-/** Messages of a room with `after < seq < before`, oldest first: the first or the last `limit` of them. */
+/** The messages with `after < seq < before`: the first or the last `limit` of them. */
+export interface MessageRange {
+  after: number
+  before: number
+  limit: number
+  from: 'start' | 'end'
+}
+
+/**
+ * Messages of a room, oldest first; one that stands in several of the ranges may come as often. One statement, one index
+ * range scan for each range.
+ */
 export async function readMessages(
   db: Db,
   roomId: string,
-  { after, before, limit, from }: { after: number; before: number; limit: number; from: 'start' | 'end' },
+  ranges: readonly [MessageRange, ...MessageRange[]],
 ): Promise<MessageRecord[]> {
-  const order = from === 'start' ? Prisma.sql`ASC` : Prisma.sql`DESC`
-  const page = Prisma.sql`
-    WHERE m."room_id" = ${roomId}::uuid AND m."seq" > ${after} AND m."seq" < ${before}
-    ORDER BY m."seq" ${order} LIMIT ${limit}`
-  const rows = await db.$queryRaw<MessageRow[]>(selectMessages(page, ROOM_IN_FIRST_ROW))
+  const scans = ranges.map(({ after, before, limit, from }) => {
+    const order = from === 'start' ? Prisma.sql`ASC` : Prisma.sql`DESC`
+    return Prisma.sql`(SELECT m.* FROM "messages" m
+      WHERE m."room_id" = ${roomId}::uuid AND m."seq" > ${after} AND m."seq" < ${before}
+      ORDER BY m."seq" ${order} LIMIT ${limit})`
+  })
+  const rows = await db.$queryRaw<MessageRow[]>(selectMessages(Prisma.join(scans, ' UNION ALL '), ROOM_IN_FIRST_ROW))
+  // Here rather than there: the database would sort joined rows that have all their texts.
+  rows.sort((one, other) => one.seq - other.seq)
   const room = rows[0]?.room
   return room ? rows.map((row) => toMessageRecord(row, room)) : []
-}
-
-/** Whether the room has a message with `after < seq < before`. */
-export async function hasMessage(db: Db, roomId: string, after: number, before: number): Promise<boolean> {
-  const found = await db.message.findFirst({ where: { roomId, seq: { gt: after, lt: before } }, select: { id: true } })
-  return found !== null
 }
 
 /** Messages by id; unknown ids are left out. */
 export async function findMessages(db: Db, ids: readonly string[]): Promise<MessageRecord[]> {
   if (ids.length === 0) return []
-  const page = Prisma.sql`WHERE m."id" = ANY(${[...ids]}::uuid[])`
+  const page = Prisma.sql`SELECT m.* FROM "messages" m WHERE m."id" = ANY(${[...ids]}::uuid[])`
   const rows = await db.$queryRaw<MessageRow[]>(selectMessages(page, ROOM))
   return rows.flatMap((row) => (row.room ? [toMessageRecord(row, row.room)] : []))
 }
@@ -135,7 +97,7 @@ export async function findMessages(db: Db, ids: readonly string[]): Promise<Mess
 export function createMessageSource(db: Db): LogSource {
   return {
     async readRoomEvents(roomId, after, upTo, limit) {
-      const messages = await readMessages(db, roomId, { after, before: upTo + 1, limit, from: 'start' })
+      const messages = await readMessages(db, roomId, [{ after, before: upTo + 1, limit, from: 'start' }])
       return messages.map((message) => {
         const textLength = message.text.length + (message.replyTo?.text.length ?? 0)
         return { seq: message.seq, event: messageSent(message), bytes: EVENT_BASE_BYTES + textLength * 2 }
@@ -148,7 +110,7 @@ export function messageSent(message: MessageRecord): RoomEvent {
   return { type: 'MessageSent', roomId: message.roomId, seq: message.seq, at: message.createdAt, message }
 }
 
-function toMessageRecord(row: MessageColumns & { authorId: string }, room: RoomRecord): MessageRecord {
+export function toMessageRecord(row: MessageColumns & { authorId: string }, room: RoomRecord): MessageRecord {
   const { id, seq, text, clientMessageId } = row
   const author: UserRecord = {
     id: row.authorId,

@@ -1,9 +1,24 @@
 import { PrismaPg } from '@prisma/adapter-pg'
+import pg from 'pg'
 import { Prisma, PrismaClient } from '../generated/prisma/client.ts'
 
-export type Db = PrismaClient
+export type Db = PrismaClient & Prepared
 /** A transaction's client. Only services open transactions. */
 export type Tx = Prisma.TransactionClient
+
+/** A statement that every connection prepares once; the name is of this text alone. */
+export interface PreparedStatement {
+  name: string
+  text: string
+}
+
+interface Prepared {
+  /**
+   * The rows of a statement, past Prisma but on its connections: for the statement whose cost counts. Columns are what the
+   * driver makes of them. Errors are the driver's, which the questions below understand as well.
+   */
+  runPrepared<Row extends object>(statement: PreparedStatement, values: readonly unknown[]): Promise<Row[]>
+}
 
 export interface DbOptions {
   url: string
@@ -20,7 +35,7 @@ const LOCK_TIMEOUT_MS = 4_000
 
 /** Opens lazily: the first query connects. Waits at most 5 s for a connection, then the query rejects. */
 export function createDb({ url, poolSize, statementTimeoutMs = 15_000 }: DbOptions): Db {
-  const adapter = new PrismaPg({
+  const pool = new pg.Pool({
     connectionString: url,
     max: poolSize,
     connectionTimeoutMillis: 5_000,
@@ -33,7 +48,24 @@ export function createDb({ url, poolSize, statementTimeoutMs = 15_000 }: DbOptio
     keepAlive: true,
     application_name: 'sohbet',
   })
-  return new PrismaClient({ adapter, transactionOptions: { maxWait: 5_000, timeout: 10_000 } })
+  // The pool has dropped a connection that ended while nobody used it; unheard, that would end the process.
+  pool.on('error', () => {})
+  const prisma = new PrismaClient({
+    adapter: new PrismaPg(pool),
+    transactionOptions: { maxWait: 5_000, timeout: 10_000 },
+  })
+  const disconnectPrisma = prisma.$disconnect.bind(prisma)
+  return Object.assign(prisma, {
+    async runPrepared<Row extends object>({ name, text }: PreparedStatement, values: readonly unknown[]) {
+      // A copy, because the driver's type wants one that it may write to.
+      const { rows } = await pool.query<Row>({ name, text, values: [...values] })
+      return rows
+    },
+    async $disconnect() {
+      await disconnectPrisma()
+      if (!pool.ending) await pool.end()
+    },
+  })
 }
 
 /** Whether a write met a unique constraint (Prisma's P2002). */
@@ -52,6 +84,7 @@ export function isLockTimeout(error: unknown): boolean {
 }
 
 function sqlStateOf(error: unknown): string {
+  if (error instanceof pg.DatabaseError) return error.code ?? ''
   if (!(error instanceof Prisma.PrismaClientKnownRequestError)) return ''
   const { code } = adapterCause(error.meta)
   return typeof code === 'string' ? code : ''
@@ -70,7 +103,8 @@ export function isUnavailable(error: unknown): boolean {
       severity === 'FATAL'
     )
   }
-  // From pg itself, through Prisma as it is: a connection that ends while it is used, or that cannot be had in time.
+  if (error instanceof pg.DatabaseError) return UNAVAILABLE_STATES.test(error.code ?? '') || error.severity === 'FATAL'
+  // From pg itself, or through Prisma as it is: a connection that ends while it is used, or that cannot be had in time.
   return error instanceof Error && (LOST_CONNECTION.test(error.message) || ('code' in error && NETWORK.has(error.code)))
 }
 

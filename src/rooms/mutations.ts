@@ -1,4 +1,3 @@
-import type { Membership, Room } from '../generated/prisma/client.ts'
 import { REFUSALS } from '../graphql/base-types.ts'
 import { builder } from '../graphql/builder.ts'
 import { requireViewer } from '../graphql/context.ts'
@@ -14,6 +13,8 @@ import {
   updateRoomRule,
 } from './input-rules.ts'
 import { MAX_ROOM_NAME_CHARACTERS } from './limits.ts'
+import type { MembershipRecord } from './membership-record.ts'
+import type { RoomRecord } from './room-record.ts'
 import { MembershipType, RoomKindEnum, RoomType } from './schema.ts'
 
 const nameHelp = `1 to ${MAX_ROOM_NAME_CHARACTERS} characters`
@@ -66,13 +67,13 @@ const AddMemberInput = builder.inputType('AddMemberInput', {
 })
 
 const successWithRoom = (name: string, description: string) =>
-  builder.objectRef<{ room: Room }>(name).implement({
+  builder.objectRef<{ room: RoomRecord }>(name).implement({
     description,
     fields: (t) => ({ room: t.expose('room', { type: RoomType, description: 'The room, as it is now.' }) }),
   })
 
 const successWithMembership = (name: string, description: string) =>
-  builder.objectRef<{ room: Room; membership: Membership }>(name).implement({
+  builder.objectRef<{ room: RoomRecord; membership: MembershipRecord }>(name).implement({
     description,
     fields: (t) => ({
       room: t.expose('room', { type: RoomType, description: 'The room with its counts, as it is now.' }),

@@ -1,11 +1,13 @@
 // Rooms and their members as connections.
 
-import type { Membership, Room } from '../generated/prisma/client.ts'
+import type { Room } from '../generated/prisma/client.ts'
 import { decodeCursor, encodeCursor, type PageArgs, readPage, toPage } from '../graphql/page.ts'
 import { isId } from '../platform/ids.ts'
 import type { Viewer } from '../platform/viewer.ts'
+import type { MembershipRecord } from './membership-record.ts'
+import type { RoomRecord } from './room-record.ts'
 import type { RoomFilter, Rooms } from './service.ts'
-import type { MembershipInclude, RoomOrder, RoomPlace } from './store.ts'
+import type { RoomOrder, RoomPlace } from './store.ts'
 
 /** The rooms that the viewer can read. */
 export async function resolveRooms(rooms: Rooms, viewer: Viewer, filter: RoomFilter, args: PageArgs) {
@@ -16,9 +18,14 @@ export async function resolveRooms(rooms: Rooms, viewer: Viewer, filter: RoomFil
 }
 
 /** The members of a room that the viewer was shown, in the order in which they joined. */
-export async function resolveMembers(rooms: Rooms, roomId: string, args: PageArgs, include: MembershipInclude) {
+export async function resolveMembers(rooms: Rooms, room: RoomRecord, args: PageArgs) {
   const range = readPage(args, decodeMember)
-  return toPage(range, await rooms.listMembers(roomId, range, include), ({ id }: Membership) => encodeCursor(id))
+  const members = await rooms.listMembers(room.id, range)
+  return toPage(
+    range,
+    members.map((member): MembershipRecord => ({ ...member, room })),
+    ({ id }) => encodeCursor(id),
+  )
 }
 
 function decodePlace(order: RoomOrder, cursor: string): RoomPlace | null {

@@ -2,7 +2,8 @@ import type { RoomKind } from '../generated/prisma/enums.ts'
 
 /**
  * What everybody who may read a room may know of it, as it travels with the room's events and stands beside its messages.
- * A row of the table is one, too. Made elsewhere than by Prisma, its times are ISO 8601 texts.
+ * A row of the table is one, too. Made elsewhere than by Prisma (by the SQL function room_record), its times are ISO 8601
+ * texts.
  */
 export interface RoomRecord {
   id: string
@@ -16,17 +17,3 @@ export interface RoomRecord {
   lastActivityAt: Date | string
   memberCount: number
 }
-
-/** The columns of a room record, for Prisma's `select`. The SQL function room_record makes the same as JSON. */
-export const roomRecordSelect = {
-  id: true,
-  kind: true,
-  name: true,
-  slug: true,
-  topic: true,
-  createdAt: true,
-  archivedAt: true,
-  lastSeq: true,
-  lastActivityAt: true,
-  memberCount: true,
-} as const satisfies Record<keyof RoomRecord, true>

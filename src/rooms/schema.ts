@@ -1,14 +1,14 @@
-import { queryFromInfo } from '@pothos/plugin-prisma'
 import { builder, pageComplexity } from '../graphql/builder.ts'
-import { requireViewer } from '../graphql/context.ts'
+import { type Context, requireViewer } from '../graphql/context.ts'
 import { encodeGlobalId, idOfType } from '../graphql/global-id.ts'
 import { parseInput } from '../graphql/input.ts'
 import { GateError } from '../platform/errors.ts'
 import { UserType } from '../users/schema.ts'
-import { userRecordSelect } from '../users/user-record.ts'
+import type { UserRecord } from '../users/user-record.ts'
 import { MAX_SEARCH_CHARACTERS, searchRule } from './input-rules.ts'
+import type { MembershipRecord, ReadRoom } from './membership-record.ts'
 import { resolveMembers, resolveRooms } from './pages.ts'
-import { type RoomRecord, roomRecordSelect } from './room-record.ts'
+import type { RoomRecord } from './room-record.ts'
 import type { Rooms } from './service.ts'
 
 declare module '../graphql/context.ts' {
@@ -43,9 +43,9 @@ const RoomOrderEnum = builder.enumType('RoomOrder', {
   } as const,
 })
 
-export const RoomType = builder.objectRef<RoomRecord>('Room')
+export const RoomType = builder.objectRef<RoomRecord & Partial<ReadRoom>>('Room')
 
-export const MembershipType = builder.prismaObject('Membership', {
+export const MembershipType = builder.objectRef<MembershipRecord>('Membership').implement({
   description: 'A user’s lasting membership in a room.',
   fields: (t) => ({
     id: t.id({
@@ -57,17 +57,25 @@ export const MembershipType = builder.prismaObject('Membership', {
     user: t.field({
       type: UserType,
       description: 'The member.',
-      select: { user: { select: userRecordSelect } },
-      resolve: (membership) => membership.user,
+      resolve: (membership, _args, context) => membership.user ?? loadUser(membership, context),
     }),
     room: t.field({
       type: RoomType,
       description: 'The room.',
-      select: { room: { select: roomRecordSelect } },
-      resolve: (membership) => membership.room,
+      extensions: { viewerDependent: true },
+      resolve: ({ room, roomId }, _args, context) =>
+        room ?? context.rooms.requireReadableRoom(requireViewer(context), roomId),
     }),
   }),
 })
+
+/** Where the membership was read without its user. Calls of one tick share one query. */
+async function loadUser({ id, userId }: MembershipRecord, { users }: Context): Promise<UserRecord> {
+  const user = await users.findUser(userId)
+  // A foreign key keeps them.
+  if (!user) throw new Error(`the user of membership ${id} is missing`)
+  return user
+}
 
 builder.node(RoomType, {
   description: 'A place to talk. Its log holds everything that lasts, in one order: events 1, 2, 3 … without a gap.',
@@ -100,8 +108,7 @@ builder.node(RoomType, {
         complexity: pageComplexity,
         description: 'The members with their roles, in the order in which they joined. Default page 50, at most 100.',
         extensions: { viewerDependent: true },
-        resolve: (room, args, context, info) =>
-          resolveMembers(context.rooms, room.id, args, queryFromInfo({ context, info, path: ['edges', 'node'] })),
+        resolve: (room, args, { rooms }) => resolveMembers(rooms, room, args),
       },
       { name: 'MembershipConnection' },
       { name: 'MembershipEdge' },
@@ -111,7 +118,13 @@ builder.node(RoomType, {
       nullable: true,
       description: 'The viewer’s own membership; null where they have not joined.',
       extensions: { viewerDependent: true },
-      resolve: (room, _args, context) => context.rooms.findMembership(room.id, requireViewer(context).userId),
+      resolve: async (room, _args, context) => {
+        const { userId } = requireViewer(context)
+        // What was read for somebody else must not pass for the viewer's, however the room came here.
+        const isReader = room.reader?.userId === userId
+        const membership = isReader ? room.reader?.membership : await context.rooms.findMembership(room.id, userId)
+        return membership ? { ...membership, room } : null
+      },
     }),
   }),
 })

@@ -8,8 +8,10 @@ import { RefusedError } from '../platform/errors.ts'
 import type { PageRange } from '../platform/page-range.ts'
 import type { Viewer } from '../platform/viewer.ts'
 import { createRoom, type NewRoom } from './creation-service.ts'
+import type { MembershipRecord, ReadRoom } from './membership-record.ts'
 import { refuseAbsent, refuseArchived, refuseDirect, refuseUnlessModerator, refuseUnlessReadable } from './policy.ts'
 import type { RoomEventDraft } from './room-event-bodies.ts'
+import type { RoomRecord } from './room-record.ts'
 import { foldForSearch } from './search-text.ts'
 import {
   deleteMembership,
@@ -19,7 +21,6 @@ import {
   findReadableRoom,
   insertMembership,
   lockRoom,
-  type MembershipInclude,
   type RoomHead,
   type RoomOrder,
   type RoomPlace,
@@ -80,16 +81,16 @@ export function createRooms({ db, publisher }: { db: Db; publisher: Publisher })
     return done.result
   }
 
-  async function requireReadableRoom(viewer: Viewer, roomId: string): Promise<Room> {
+  async function requireReadableRoom(viewer: Viewer, roomId: string): Promise<ReadRoom> {
     return (await findReadableRoom(db, viewer.userId, { id: roomId })) ?? refuseAbsent()
   }
 
   return {
-    /** Null where the room is absent or not the viewer's. */
-    findRoom: (viewer: Viewer, where: { id: string } | { slug: string }): Promise<Room | null> =>
+    /** With the viewer's membership; null where the room is absent or not the viewer's. */
+    findRoom: (viewer: Viewer, where: { id: string } | { slug: string }): Promise<ReadRoom | null> =>
       findReadableRoom(db, viewer.userId, where),
 
-    /** The room, or NOT_FOUND where it is absent or not the viewer's. */
+    /** The room with the viewer's membership, or NOT_FOUND where it is absent or not the viewer's. */
     requireReadableRoom,
 
     /**
@@ -111,21 +112,25 @@ export function createRooms({ db, publisher }: { db: Db; publisher: Publisher })
       return readRooms(db, { AND: [visible, found] }, order, { ...range, limit: range.limit + 1 })
     },
 
-    /** Members of a room that the caller has shown the viewer may read; one more than the limit where there is one. */
-    listMembers: (roomId: string, range: PageRange<string>, include: MembershipInclude): Promise<Membership[]> =>
-      readMembers(db, roomId, { ...range, limit: range.limit + 1 }, include),
+    /**
+     * Members, with their users, of a room that the caller has shown the viewer may read; one more than the limit where
+     * there is one.
+     */
+    listMembers: (roomId: string, range: PageRange<string>): Promise<MembershipRecord[]> =>
+      readMembers(db, roomId, { ...range, limit: range.limit + 1 }),
 
     /** Those of the given rooms that the viewer can read, in no order. At most 1,000. */
     listRoomsByIds: (viewer: Viewer, ids: readonly string[]): Promise<Room[]> =>
       db.room.findMany({ where: { AND: [{ id: { in: [...ids] } }, readableBy(viewer.userId)] } }),
 
+    /** Calls of one tick share one query. */
     findMembership: (roomId: string, userId: string): Promise<Membership | null> => findMembership(db, roomId, userId),
 
     /** Creates a room with the viewer as its owner; a direct room that exists already is returned as it is. */
     createRoom: (viewer: Viewer, room: NewRoom & { kind: RoomKind }): Promise<Room> =>
       createRoom({ db, publisher }, viewer, room),
 
-    updateRoom: async (viewer: Viewer, roomId: string, change: RoomChange): Promise<Room> => {
+    updateRoom: async (viewer: Viewer, roomId: string, change: RoomChange): Promise<RoomRecord> => {
       await changeRoom(viewer, roomId, async ({ tx, room, membership }) => {
         refuseDirect(room)
         refuseUnlessModerator(membership)
@@ -151,7 +156,7 @@ export function createRooms({ db, publisher }: { db: Db; publisher: Publisher })
     },
 
     /** Ends writing in a room, for ever; reading goes on. Archiving an archived room changes nothing. */
-    archiveRoom: async (viewer: Viewer, roomId: string): Promise<Room> => {
+    archiveRoom: async (viewer: Viewer, roomId: string): Promise<RoomRecord> => {
       await changeRoom(viewer, roomId, async ({ tx, room, membership }) => {
         refuseDirect(room)
         refuseUnlessModerator(membership)

@@ -1,8 +1,9 @@
-import type { Membership, Prisma, Room } from '../generated/prisma/client.ts'
+import { type Membership, Prisma, type Room } from '../generated/prisma/client.ts'
 import type { Db, Tx } from '../platform/db.ts'
 import { newId } from '../platform/ids.ts'
 import type { PageRange } from '../platform/page-range.ts'
-import { readableBy } from './visibility.ts'
+import type { MembershipRecord, ReadRoom } from './membership-record.ts'
+import type { RoomRecord } from './room-record.ts'
 
 /** The room as it is under its row lock, which the transaction then holds to its end; null if there is none. */
 export async function lockRoom(tx: Tx, roomId: string): Promise<Room | null> {
@@ -15,13 +16,32 @@ export function findMembership(db: Db | Tx, roomId: string, userId: string): Pro
   return db.membership.findUnique({ where: { roomId_userId: { roomId, userId } } })
 }
 
-/** A room that this user may read, by id or slug. Private and direct rooms exist only for their members. */
-export function findReadableRoom(
+interface ReadRoomRow extends Pick<Membership, 'role' | 'joinedAt'> {
+  room: RoomRecord
+  /** Null where the reader is no member; the other columns of the membership are too, then. */
+  membershipId: string | null
+}
+
+/**
+ * A room that this user may read, by id or slug, and their membership in it. Private and direct rooms exist only for
+ * their members. One statement.
+ */
+export async function findReadableRoom(
   db: Db,
   userId: string,
   where: { id: string } | { slug: string },
-): Promise<Room | null> {
-  return db.room.findFirst({ where: { AND: [where, readableBy(userId)] } })
+): Promise<ReadRoom | null> {
+  const named = 'id' in where ? Prisma.sql`r."id" = ${where.id}::uuid` : Prisma.sql`r."slug" = ${where.slug}`
+  // The condition is that of readableBy.
+  const [row] = await db.$queryRaw<ReadRoomRow[]>`
+    SELECT room_record(r) AS "room", m."id" AS "membershipId", m."role", m."joined_at" AS "joinedAt"
+    FROM "rooms" r
+    LEFT JOIN "memberships" m ON m."room_id" = r."id" AND m."user_id" = ${userId}::uuid
+    WHERE ${named} AND (r."kind" = 'PUBLIC' OR m."id" IS NOT NULL)`
+  if (!row) return null
+  const { room, membershipId, role, joinedAt } = row
+  const membership = membershipId === null ? null : { id: membershipId, roomId: room.id, userId, role, joinedAt }
+  return { ...room, reader: { userId, membership } }
 }
 
 /** What a stream of a room must know of it before it opens. */
@@ -97,23 +117,37 @@ function placedBeyond(
   }
 }
 
-/** What to read beside a membership. */
-export type MembershipInclude = Pick<Prisma.MembershipFindManyArgs, 'include' | 'select'>
+interface MemberRow extends Membership {
+  name: string
+  avatarUrl: string | null
+  statusText: string | null
+  lastSeenAt: Date
+}
 
-/** Members of a room by the ids of their memberships, which is the order in which they joined. */
+/** Members of a room by the ids of their memberships, which is the order in which they joined. One statement. */
 export async function readMembers(
   db: Db,
   roomId: string,
   { after, before, limit, from }: PageRange<string>,
-  include: MembershipInclude,
-): Promise<Membership[]> {
-  const members = await db.membership.findMany({
-    ...include,
-    where: { roomId, id: { ...(after ? { gt: after } : {}), ...(before ? { lt: before } : {}) } },
-    orderBy: { id: from === 'start' ? 'asc' : 'desc' },
-    take: limit,
-  })
-  return from === 'start' ? members : members.reverse()
+): Promise<MembershipRecord[]> {
+  const order = from === 'start' ? Prisma.sql`ASC` : Prisma.sql`DESC`
+  const rows = await db.$queryRaw<MemberRow[]>`
+    WITH page AS (
+      SELECT * FROM "memberships" m
+      WHERE m."room_id" = ${roomId}::uuid
+        ${after ? Prisma.sql`AND m."id" > ${after}::uuid` : Prisma.empty}
+        ${before ? Prisma.sql`AND m."id" < ${before}::uuid` : Prisma.empty}
+      ORDER BY m."id" ${order} LIMIT ${limit}
+    )
+    SELECT m."id", m."room_id" AS "roomId", m."user_id" AS "userId", m."role", m."joined_at" AS "joinedAt",
+      u."name", u."avatar_url" AS "avatarUrl", u."status_text" AS "statusText", u."last_seen_at" AS "lastSeenAt"
+    FROM page m
+    JOIN "users" u ON u."id" = m."user_id"
+    ORDER BY m."id"`
+  return rows.map(({ name, avatarUrl, statusText, lastSeenAt, ...membership }) => ({
+    ...membership,
+    user: { id: membership.userId, name, avatarUrl, statusText, lastSeenAt },
+  }))
 }
 
 /** Puts a user into a room and counts them. Under the room's lock only. */

@@ -1,4 +1,4 @@
-import { parse } from 'graphql'
+import { GraphQLError, parse } from 'graphql'
 import { expect, it } from 'vitest'
 import { createDocumentCaches } from './document-caches.ts'
 
@@ -12,6 +12,6 @@ it('keeps the latest documents, and no more than its bound, however many and how
   const long = (i: number) => `{ a${i} ${'b '.repeat(3_900)} }`
   for (let i = 0; i < 100; i++) documentCache.set(long(i), parse(long(i)))
   expect(documentCache.size).toBeLessThan(100)
-  for (let i = 0; i < 5_000; i++) errorCache.set(short(i).repeat(100), new Error('not GraphQL'))
+  for (let i = 0; i < 5_000; i++) errorCache.set(short(i).repeat(100), new GraphQLError('not GraphQL'))
   expect(errorCache.size).toBeLessThan(2_500)
 })

@@ -2,7 +2,7 @@
 // there are: a long document, parsed, takes a thousand times the memory of a short one. Where a document is forgotten, so is
 // what is known of it elsewhere (validation, analysis, compiled operations), for that hangs on the document itself.
 
-import type { DocumentNode } from 'graphql'
+import type { DocumentNode, GraphQLError } from 'graphql'
 import { LRUCache } from 'lru-cache'
 
 /** What a node keeps of documents, estimated, in bytes: more than a thousand of the usual size. */
@@ -13,7 +13,7 @@ const BYTES_PER_TOKEN = 500
 const BYTES_PER_ERROR = 2_000
 const TTL_MS = 60 * 60 * 1_000
 
-/** For Yoga's `parserAndValidationCache`. The keys are the documents' texts. */
+/** The keys are the documents' texts. */
 export function createDocumentCaches() {
   return {
     documentCache: new LRUCache<string, DocumentNode>({
@@ -21,7 +21,7 @@ export function createDocumentCaches() {
       sizeCalculation: (document, text) => text.length * 2 + countTokens(document) * BYTES_PER_TOKEN,
       ttl: TTL_MS,
     }),
-    errorCache: new LRUCache<string, Error>({
+    errorCache: new LRUCache<string, GraphQLError>({
       maxSize: ERRORS_BYTES,
       sizeCalculation: (_error, text) => text.length * 2 + BYTES_PER_ERROR,
       ttl: TTL_MS,

@@ -1,4 +1,5 @@
-// The GraphQL endpoint, whatever carries it: one Yoga for HTTP, server-sent events and (through getEnveloped) WebSocket.
+// The GraphQL endpoint: one Yoga for HTTP and server-sent events, and what WebSocket needs of it. Operations are read and
+// run by operations.ts for both.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ExecutionResult, GraphQLError, GraphQLSchema } from 'graphql'
@@ -11,11 +12,10 @@ import type { Logger } from '../platform/logger.ts'
 import type { Viewer } from '../platform/viewer.ts'
 import { type CorsOrigins, isAllowedOrigin } from './cors.ts'
 import type { FrameSink } from './direct-delivery.ts'
-import { createDocumentCaches } from './document-caches.ts'
 import { createGraphiQL, type GraphiQLSettings } from './graphiql.ts'
-import type { PresentError, SubscriptionArgs } from './operation-groups.ts'
-import { refuseCostly, useDocumentLimits } from './operation-limits.ts'
-import { createSharedExecution } from './shared-execution.ts'
+import type { PresentError } from './operation-groups.ts'
+import { createOperations, type OperationArgs, type Operations } from './operations.ts'
+import type { WithSink } from './shared-execution.ts'
 
 export const GRAPHQL_PATH = '/graphql'
 const REQUEST_ID = /^[\w.:-]{1,100}$/
@@ -33,7 +33,9 @@ export interface EndpointOptions {
 
 /** What the WebSocket server hands over with each operation. */
 export interface SocketContext {
-  socketContext?: { viewer: Viewer | null; connectionId: string; sink: FrameSink }
+  viewer: Viewer | null
+  connectionId: string
+  sink: FrameSink
 }
 
 /** What Node's server hands over with each request. */
@@ -47,12 +49,12 @@ export type GraphQLEndpoint = ReturnType<typeof createGraphQLEndpoint>
 export function createGraphQLEndpoint({ schema, services, authenticate, logger, ...options }: EndpointOptions) {
   const present: PresentError = (error, requestId) => presentError(error, { requestId, logger })
 
-  const makeContext = async (initial: YogaInitialContext & SocketContext): Promise<Context> => {
-    const { request, socketContext } = initial
+  const operations = createOperations(schema, present)
+
+  const makeContext = async ({ request }: YogaInitialContext): Promise<Context> => {
     const requestId = requestIdOf(request)
-    if (socketContext) return { ...services, ...socketContext, requestId }
     try {
-      const viewer = await authenticate(request?.headers.get('authorization'))
+      const viewer = await authenticate(request.headers.get('authorization'))
       return { ...services, requestId, viewer, connectionId: newId() }
     } catch (error) {
       // Here, where the request is known, so that the answer names it.
@@ -60,13 +62,13 @@ export function createGraphQLEndpoint({ schema, services, authenticate, logger, 
     }
   }
 
-  return createYoga<NodeContext & SocketContext, Context>({
+  const yoga = createYoga<NodeContext, Context>({
     schema,
     graphqlEndpoint: GRAPHQL_PATH,
     landingPage: false,
     multipart: false,
     logging: false,
-    parserAndValidationCache: createDocumentCaches(),
+    parserAndValidationCache: false,
     context: makeContext,
     cors: (request) => corsFor(options.corsOrigins, request.headers.get('origin')),
     ...createGraphiQL(options.graphiql),
@@ -76,63 +78,41 @@ export function createGraphQLEndpoint({ schema, services, authenticate, logger, 
       maskError: (error) =>
         error instanceof GateError ? withStatus(present(error, newId())) : present(error, newId()),
     },
-    plugins: [
-      useDocumentLimits(),
-      useCostLimit(schema, present),
-      useSharedSubscriptions(schema, present),
-      usePresentedErrors(present),
-      useStreamNegotiation(present),
-      useAbandonedStreams(),
-      useResponseHeaders(),
-    ],
+    plugins: [useOperations(operations), useStreamNegotiation(present), useAbandonedStreams(), useResponseHeaders()],
+  })
+  return Object.assign(yoga, {
+    schema,
+    operations,
+    makeSocketContext: (parts: SocketContext): WithSink => ({ ...services, ...parts, requestId: newId() }),
   })
 }
 
-function useCostLimit(schema: GraphQLSchema, present: PresentError): Plugin<Context> {
+/** Yoga reads requests and writes answers; what lies between is not its own. */
+function useOperations(operations: Operations): Plugin<Context> {
   return {
-    onExecute({ args, setResultAndStopExecution }) {
-      const refusal = refuseCostly(schema, args)
-      if (refusal) setResultAndStopExecution({ errors: [present(refusal, args.contextValue.requestId)] })
+    onParse({ setParseFn }) {
+      setParseFn((source) => operations.parse(typeof source === 'string' ? source : source.body))
     },
-    onSubscribe({ args, setResultAndStopExecution }) {
-      const refusal = refuseCostly(schema, args)
-      if (refusal) setResultAndStopExecution({ errors: [present(refusal, args.contextValue.requestId)] })
+    onValidate({ setValidationFn }) {
+      setValidationFn((_schema, document) => operations.validate(document))
     },
-  }
-}
-
-function useSharedSubscriptions(schema: GraphQLSchema, present: PresentError): Plugin {
-  const subscribe = createSharedExecution(schema, present)
-  return {
-    onSubscribe({ setSubscribeFn }) {
+    onExecute({ setExecuteFn }) {
       // Yoga's context is makeContext's.
-      setSubscribeFn((args) => subscribe(args as SubscriptionArgs))
+      setExecuteFn(async (args) => withRequestStatus(await operations.execute(args as OperationArgs)))
+    },
+    onSubscribe({ setSubscribeFn }) {
+      setSubscribeFn((args) => operations.subscribe(args as OperationArgs))
     },
   }
 }
 
-function usePresentedErrors(present: PresentError): Plugin<Context> {
-  const presentAll = (result: ExecutionResult, { requestId }: Context): ExecutionResult | null =>
-    result.errors ? { ...result, errors: result.errors.map((error) => present(error, requestId)) } : null
-  return {
-    onExecute({ args }) {
-      return {
-        onExecuteDone({ result, setResult }) {
-          const presented = Symbol.asyncIterator in result ? null : presentAll(result, args.contextValue)
-          if (presented) setResult(presented)
-        },
-      }
-    },
-    onSubscribe({ args }) {
-      return {
-        onSubscribeResult({ result, setResult }) {
-          // A stream's results come presented from their group.
-          const presented = Symbol.asyncIterator in result ? null : presentAll(result, args.contextValue)
-          if (presented) setResult(presented)
-        },
-      }
-    },
+/** Variables that do not fit are a mistake of the request. */
+function withRequestStatus(result: ExecutionResult): ExecutionResult {
+  if ('data' in result) return result
+  for (const { extensions } of result.errors ?? []) {
+    if (extensions.code === 'BAD_USER_INPUT') extensions.http ??= { status: 400 }
   }
+  return result
 }
 
 /** A stream for a client that takes none would run for ever: refused before it opens. */
@@ -187,8 +167,7 @@ function withStatus(error: GraphQLError): GraphQLError {
 const requestIds = new WeakMap<Request, string>()
 
 /** The caller's x-request-id where it is harmless, else a new one; the same for the whole request. */
-function requestIdOf(request: Request | undefined): string {
-  if (!request) return newId()
+function requestIdOf(request: Request): string {
   const given = request.headers.get('x-request-id')
   const id = requestIds.get(request) ?? (given && REQUEST_ID.test(given) ? given : newId())
   requestIds.set(request, id)

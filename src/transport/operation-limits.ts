@@ -11,9 +11,12 @@ import {
   isIntrospectionType,
   Kind,
   parse,
+  specifiedRules,
+  TypeInfo,
   type ValidationContext,
+  visit,
+  visitWithTypeInfo,
 } from 'graphql'
-import type { Plugin } from 'graphql-yoga'
 import { GateError } from '../platform/errors.ts'
 
 /** Longest document, in tokens: a thousand fields are far more than any client asks for. */
@@ -25,24 +28,18 @@ const LIMITS = { complexity: 20_000, depth: 15, breadth: 300 } as const
 /** How often one document may ask for `__schema` or `__type`. */
 const MAX_INTROSPECTIONS = 10
 
-/** Limits of the document itself; GraphQL's parser and validation hold it to them. */
-export function useDocumentLimits(): Plugin {
-  return {
-    onParse({ setParseFn }) {
-      setParseFn((source, parseOptions) => {
-        try {
-          return parse(source, { ...parseOptions, maxTokens: MAX_TOKENS })
-        } catch (error) {
-          // The parser calls itself for every level: within the limit of tokens, brackets can still exhaust the stack.
-          throw error instanceof RangeError ? tooComplex('The document is nested too deeply to be read.') : error
-        }
-      })
-    },
-    onValidate({ addValidationRule }) {
-      addValidationRule(limitIntrospection)
-    },
+/** Throws a GraphQLError where the text is no document or a longer one than is read. */
+export function parseWithinLimits(text: string): DocumentNode {
+  try {
+    return parse(text, { maxTokens: MAX_TOKENS })
+  } catch (error) {
+    // The parser calls itself for every level: within the limit of tokens, brackets can still exhaust the stack.
+    throw error instanceof RangeError ? tooComplex('The document is nested too deeply to be read.') : error
   }
 }
+
+/** The rules that every document is held to. */
+export const DOCUMENT_RULES = [...specifiedRules, limitIntrospection]
 
 /** Introspection costs nothing by the limits above; repeated by aliases, a short document would give many megabytes. */
 function limitIntrospection(context: ValidationContext): ASTVisitor {
@@ -68,31 +65,57 @@ function tooComplex(message: string): GraphQLError {
 }
 
 /** The refusal of an operation that costs too much; null for one that may run. */
-export function refuseCostly(schema: GraphQLSchema, args: ExecutionArgs): GateError | null {
-  const operation = getOperationAST(args.document, args.operationName)
-  if (!operation) return null
-  const fragments = args.document.definitions.filter(({ kind }) => kind === Kind.FRAGMENT_DEFINITION)
-  const document: DocumentNode = { kind: Kind.DOCUMENT, definitions: [operation, ...fragments] }
-  const cost = costOf(schema, document, args.variableValues ?? {})
+export type RefuseCostly = (
+  args: Pick<ExecutionArgs, 'document' | 'operationName' | 'variableValues'>,
+) => GateError | null
+
+/** Remembers what may run, whatever its variables are, for as long as the document lives. */
+export function createCostLimit(schema: GraphQLSchema): RefuseCostly {
+  const affordable = new WeakMap<DocumentNode, Set<string>>()
+  return ({ document, operationName, variableValues }) => {
+    const name = operationName ?? ''
+    if (affordable.get(document)?.has(name)) return null
+    const operation = getOperationAST(document, operationName)
+    if (!operation) return null
+    const fragments = document.definitions.filter(({ kind }) => kind === Kind.FRAGMENT_DEFINITION)
+    const alone: DocumentNode = { kind: Kind.DOCUMENT, definitions: [operation, ...fragments] }
+    const cost = costOf(schema, alone, variableValues ?? {})
+    // Variables that do not fit: the execution says so better.
+    if (!cost) return null
+    const refusal = judge(cost)
+    if (!refusal && !costsByVariables(schema, document)) {
+      affordable.set(document, (affordable.get(document) ?? new Set()).add(name))
+    }
+    return refusal
+  }
+}
+
+function judge(cost: Record<keyof typeof LIMITS, number>): GateError | null {
   for (const [kind, limit] of Object.entries(LIMITS)) {
-    const actual = cost?.[kind as keyof typeof LIMITS] // Object.entries forgets the keys
-    if (actual !== undefined && actual > limit) {
-      const details = { limitOf: kind, limit, actual }
-      return new GateError(
-        'QUERY_TOO_COMPLEX',
-        `The operation exceeds the limit of ${kind}: ${actual} > ${limit}.`,
-        details,
-      )
+    const actual = cost[kind as keyof typeof LIMITS] // Object.entries forgets the keys
+    if (actual > limit) {
+      const message = `The operation exceeds the limit of ${kind}: ${actual} > ${limit}.`
+      return new GateError('QUERY_TOO_COMPLEX', message, { limitOf: kind, limit, actual })
     }
   }
   return null
+}
+
+/** Whether a field whose cost follows from its arguments has a variable among them. */
+function costsByVariables(schema: GraphQLSchema, document: DocumentNode): boolean {
+  const typeInfo = new TypeInfo(schema)
+  let found = false
+  const Variable = () => {
+    if (typeof typeInfo.getFieldDef()?.extensions.complexity === 'function') found = true
+  }
+  visit(document, visitWithTypeInfo(typeInfo, { Variable }))
+  return found
 }
 
 function costOf(schema: GraphQLSchema, document: DocumentNode, variables: Readonly<Record<string, unknown>>) {
   try {
     return complexityFromQuery(document, { schema, variables: { ...variables } })
   } catch {
-    // Variables that do not fit: the execution says so better.
     return null
   }
 }

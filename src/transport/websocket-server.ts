@@ -1,7 +1,8 @@
 // GraphQL over WebSocket: graphql-ws keeps the protocol (graphql-transport-ws), the endpoint runs the operations.
 
 import type { IncomingMessage, Server } from 'node:http'
-import { type DocumentNode, type ExecutionArgs, type ExecutionResult, GraphQLError } from 'graphql'
+import type { Duplex } from 'node:stream'
+import { type DocumentNode, type ExecutionArgs, GraphQLError } from 'graphql'
 import { handleProtocols, makeServer, type SubscribePayload } from 'graphql-ws'
 import { WebSocketServer } from 'ws'
 import { presentError } from '../graphql/errors.ts'
@@ -11,6 +12,7 @@ import type { Logger } from '../platform/logger.ts'
 import type { Viewer } from '../platform/viewer.ts'
 import { CLOSE_CODES } from './close-codes.ts'
 import { GRAPHQL_PATH, type GraphQLEndpoint, type SocketContext } from './graphql-endpoint.ts'
+import type { OperationArgs } from './operations.ts'
 import type { OutboundLimits, OutboundQueue } from './outbound-queue.ts'
 import { type SocketExtra, serveSockets } from './websocket-adapter.ts'
 
@@ -42,12 +44,6 @@ type SocketState = {
 }
 
 type Parameters = Record<string, unknown> | undefined
-type EnvelopedArgs = ExecutionArgs & {
-  rootValue: {
-    execute: (args: ExecutionArgs) => ExecutionResult
-    subscribe: (args: ExecutionArgs) => AsyncIterableIterator<ExecutionResult>
-  }
-}
 
 /** How long a fresh socket may take to introduce itself. */
 export const CONNECTION_INIT_TIMEOUT_MS = 10_000
@@ -71,7 +67,7 @@ export function createWebSocketServer(options: WebSocketServerOptions): GraphQLW
   })
   server.on('upgrade', (request: IncomingMessage, socket, head) => {
     // Node takes its own listener away with the upgrade: without one, a client's reset would end the process.
-    socket.on('error', () => socket.destroy())
+    socket.on('error', destroyThis)
     if (URL.parse(request.url ?? '', 'http://host')?.pathname !== GRAPHQL_PATH) {
       // A peer that never closes its side must not keep the socket.
       socket.once('finish', () => socket.destroy())
@@ -83,12 +79,14 @@ export function createWebSocketServer(options: WebSocketServerOptions): GraphQLW
 
   const protocol = makeServer<Parameters, SocketExtra & Partial<SocketState>>({
     connectionInitWaitTimeout: CONNECTION_INIT_TIMEOUT_MS,
-    // The args are onSubscribe's: rootValue holds the endpoint's own functions for this operation.
-    execute: (args) => (args as EnvelopedArgs).rootValue.execute(args),
-    subscribe: (args) => (args as EnvelopedArgs).rootValue.subscribe(args),
+    // The args are prepare's.
+    execute: (args) => endpoint.operations.execute(args as OperationArgs),
+    subscribe: (args) => endpoint.operations.subscribe(takeOver(args as OperationArgs)),
 
-    async onConnect({ connectionParams, extra }) {
+    async onConnect(connection) {
+      const { extra, connectionParams } = connection
       extra.connectionId = newId()
+      forget(connection, 'connectionParams')
       try {
         extra.viewer = await authenticate(authorizationOf(connectionParams))
       } catch (error) {
@@ -121,7 +119,7 @@ export function createWebSocketServer(options: WebSocketServerOptions): GraphQLW
           throw new GateError('TOKEN_EXPIRED', 'The token of this connection has expired.', { retryable: true })
         }
         const sink = { operationId, queue: extra.queue, rounds: extra.rounds, texts: extra.texts }
-        return await prepare(endpoint, payload, { viewer, connectionId: extra.connectionId ?? '', sink })
+        return prepare(endpoint, payload, { viewer, connectionId: extra.connectionId ?? '', sink })
       } catch (error) {
         return [presentError(error, { requestId: newId(), logger })]
       }
@@ -147,28 +145,36 @@ export function createWebSocketServer(options: WebSocketServerOptions): GraphQLW
   }
 }
 
+/** Out here, where it does not keep the request alive as long as the socket. */
+function destroyThis(this: Duplex): void {
+  this.destroy()
+}
+
 /** What graphql-ws is to run, or the errors that the client gets instead. */
-async function prepare(
-  endpoint: GraphQLEndpoint,
+function prepare(
+  { operations, schema, makeSocketContext }: GraphQLEndpoint,
   payload: SubscribePayload,
-  socketContext: Required<SocketContext>['socketContext'],
-): Promise<ExecutionArgs | readonly GraphQLError[]> {
-  const { schema, execute, subscribe, contextFactory, parse, validate } = endpoint.getEnveloped({
-    params: payload,
-    socketContext,
-  })
-  const document = readDocument(payload, parse)
+  socketContext: SocketContext,
+): ExecutionArgs | readonly GraphQLError[] {
+  const document = readDocument(payload, operations.parse)
   if (document instanceof GraphQLError) return [document]
-  const errors: readonly GraphQLError[] = validate(schema, document)
+  const errors = operations.validate(document)
   if (errors.length > 0) return errors.map((error) => withCode(error, 'GRAPHQL_VALIDATION_FAILED'))
-  return {
-    schema,
-    document,
-    operationName: payload.operationName,
-    variableValues: payload.variables,
-    contextValue: await contextFactory(),
-    rootValue: { execute, subscribe },
-  }
+  const { operationName, variables: variableValues } = payload
+  forget(payload, 'query', 'variables', 'extensions')
+  return { schema, document, operationName, variableValues, contextValue: makeSocketContext(socketContext) }
+}
+
+function takeOver(args: OperationArgs): OperationArgs {
+  const own = { ...args }
+  forget(args, 'contextValue', 'variableValues')
+  return own
+}
+
+/** graphql-ws holds its objects as long as the connection or the stream lives: lets go what it will not read again. */
+function forget<T extends object>(held: T, ...parts: (keyof T)[]): void {
+  // Not deleted: an object that has lost a property takes more memory.
+  for (const part of parts) if (part in held) Reflect.set(held, part, undefined)
 }
 
 /** A syntax error is an answer to the operation; thrown, it would end the socket with all its streams. */

@@ -68,16 +68,21 @@ async function prepare(nodes: TestNodes): Promise<Storm> {
 }
 
 async function fillRoom({ databaseUrl }: TestNodes, room: string, author: Person): Promise<void> {
-  const messages = Array.from({ length: MESSAGES }, () => ({
-    id: randomUUID(),
-    roomId: idOf(room),
-    authorId: idOf(author.id),
-    text: `in ${room}`,
-    replyToId: null,
-    clientMessageId: null,
-  }))
+  const roomId = idOf(room)
+  const each = <T>(value: () => T) => Array.from({ length: MESSAGES }, value)
+  const ids = each(() => randomUUID())
+  const [rooms, authors, texts] = [each(() => roomId), each(() => idOf(author.id)), each(() => `in ${room}`)]
+  const none = each(() => null)
   await withDatabase(databaseUrl, (client) =>
-    client.query('SELECT count(*) FROM append_messages($1::json)', [JSON.stringify(messages)]),
+    client.query('SELECT count(*) FROM append_messages($1, $2, $3, $4, $5, $6, $7)', [
+      [roomId],
+      ids,
+      rooms,
+      authors,
+      texts,
+      none,
+      none,
+    ]),
   )
 }
 

@@ -5,29 +5,39 @@ import pg from 'pg'
 /** The nodes' own name for their connections: a test's own are not counted. */
 const APPLICATION_NAME = 'sohbet'
 
+export interface Statement {
+  /** White space is one space. */
+  text: string
+  values: unknown[]
+}
+
 export interface StatementCounter {
-  /** The statements since the start or the last call, in the order in which they were sent. White space is one space. */
+  /** The texts of the statements since the start or the last call, in the order in which they were sent. */
   take(): string[]
+  /** The same with their values. */
+  takeStatements(): Statement[]
   stop(): void
 }
 
 /** Counts from now on, until stopped, what is sent to this database, on connections old and new. */
 export function countStatements(databaseUrl: string): StatementCounter {
   const database = decodeURIComponent(new URL(databaseUrl).pathname.slice(1))
-  let texts: string[] = []
+  let sent: Statement[] = []
   const original = pg.Client.prototype.query
   const counting = function (this: pg.Client, ...args: unknown[]): unknown {
-    if (this.database === database && applicationOf(this) === APPLICATION_NAME) texts.push(textOf(args[0]))
+    if (this.database === database && applicationOf(this) === APPLICATION_NAME) sent.push(toStatement(args[0]))
     return Reflect.apply(original, this, args)
   }
   // The driver has a dozen overloads; whatever comes in goes on unchanged.
   pg.Client.prototype.query = counting as typeof original
+  const takeStatements = () => {
+    const taken = sent
+    sent = []
+    return taken
+  }
   return {
-    take() {
-      const taken = texts
-      texts = []
-      return taken
-    },
+    take: () => takeStatements().map(({ text }) => text),
+    takeStatements,
     stop() {
       pg.Client.prototype.query = original
     },
@@ -40,8 +50,8 @@ function applicationOf(client: pg.Client): unknown {
   return connectionParameters?.application_name
 }
 
-/** A statement comes as a text, or as an object that has one. */
-function textOf(query: unknown): string {
-  const text = typeof query === 'object' && query !== null && 'text' in query ? query.text : query
-  return String(text).replaceAll(/\s+/g, ' ').trim()
+/** A statement comes as a text, or as an object that has one and, where it has parameters, their values. */
+function toStatement(query: unknown): Statement {
+  const { text, values } = typeof query === 'object' && query !== null ? Object(query) : { text: query }
+  return { text: String(text).replaceAll(/\s+/g, ' ').trim(), values: Array.isArray(values) ? values : [] }
 }

@@ -1,0 +1,203 @@
+-- Appending costs less: arrays come in and plain columns go out, a lone message has a function of its own, and the plan is
+-- one of index lookups whatever the statistics say.
+
+-- The unique index for retries leads with the author, so that no other index can serve its lookup below.
+DROP INDEX "messages_room_id_author_id_client_message_id_key";
+
+-- CreateIndex
+CREATE UNIQUE INDEX "messages_author_id_client_message_id_room_id_key" ON "messages"("author_id", "client_message_id", "room_id");
+
+DROP FUNCTION "append_messages"(JSON);
+
+-- What became of one message.
+--   SENT            stored at the room's next seq
+--   DUPLICATE       the author had sent this client_message_id to this room before: the original is returned
+--   NOT_FOUND       no such room, or not for this author
+--   NOT_A_MEMBER    a public room that the author has not joined
+--   ROOM_ARCHIVED   the room takes no more messages
+--   REPLY_NOT_FOUND the message replied to is not in this room
+-- What the caller knows itself does not come back: "earlierId" and "earlierText" are those of the original of a DUPLICATE.
+-- A row is about a message (it has an ordinal), about a room (it has a roomId) as it was before the call, or about both.
+CREATE TYPE "appended_message" AS (
+  "ordinal" INTEGER, "outcome" TEXT, "seq" INTEGER, "createdAt" TIMESTAMPTZ, "earlierId" UUID, "earlierText" TEXT,
+  "authorName" TEXT, "authorAvatarUrl" TEXT, "authorStatusText" TEXT, "authorLastSeenAt" TIMESTAMPTZ,
+  "replyId" UUID, "replySeq" INTEGER, "replyText" TEXT,
+  "replyAuthorId" UUID, "replyAuthorName" TEXT, "replyAuthorAvatarUrl" TEXT, "replyAuthorStatusText" TEXT,
+  "replyAuthorLastSeenAt" TIMESTAMPTZ,
+  "roomId" UUID, "roomKind" "RoomKind", "roomName" TEXT, "roomSlug" TEXT, "roomTopic" TEXT, "roomCreatedAt" TIMESTAMPTZ,
+  "roomArchivedAt" TIMESTAMPTZ, "roomLastSeq" INTEGER, "roomLastActivityAt" TIMESTAMPTZ, "roomMemberCount" INTEGER
+);
+
+-- The rules, for the two functions below. A retry is answered even where a new message would be refused.
+CREATE FUNCTION "append_verdict"(
+  is_retry BOOLEAN, room_kind "RoomKind", is_member BOOLEAN, is_archived BOOLEAN, lacks_reply BOOLEAN
+) RETURNS TEXT
+LANGUAGE SQL IMMUTABLE
+AS $$
+  SELECT CASE
+    WHEN is_retry THEN 'DUPLICATE'
+    WHEN room_kind IS NULL THEN 'NOT_FOUND'
+    WHEN NOT is_member THEN CASE WHEN room_kind = 'PUBLIC' THEN 'NOT_A_MEMBER' ELSE 'NOT_FOUND' END
+    WHEN is_archived THEN 'ROOM_ARCHIVED'
+    WHEN lacks_reply THEN 'REPLY_NOT_FOUND'
+    ELSE 'SENT'
+  END
+$$;
+
+-- Appends messages to the logs of their rooms: any number of messages, of any rooms, in one statement and one commit.
+--
+-- It first locks the rooms, in the order of their ids so that two calls cannot deadlock, and only then looks: each
+-- statement of a volatile function has its own snapshot, so membership, archiving and earlier retries are seen as they
+-- are under the lock. Seq order is therefore commit order, and a retry that raced its original finds it.
+-- One bad message fails alone: every input gets its own outcome.
+--
+-- room_ids are the rooms of the messages, each once. A (room, author, client id) stands at most once in a call: the caller
+-- answers further ones like the first.
+CREATE FUNCTION "append_messages"(
+  room_ids UUID[],
+  ids UUID[], rooms UUID[], authors UUID[], texts TEXT[], replies UUID[], client_ids TEXT[]
+)
+RETURNS SETOF "appended_message"
+LANGUAGE plpgsql VOLATILE
+-- The plan is made once for each connection, perhaps while the tables are empty, and must still be right when they are
+-- not: index lookups for each message.
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  at TIMESTAMPTZ(3);
+BEGIN
+  RETURN QUERY
+  SELECT NULL::int, NULL, NULL::int, NULL::timestamptz, NULL::uuid, NULL, NULL, NULL, NULL, NULL::timestamptz,
+    NULL::uuid, NULL::int, NULL, NULL::uuid, NULL, NULL, NULL, NULL::timestamptz,
+    r."id", r."kind", r."name", r."slug", r."topic", r."created_at", r."archived_at",
+    r."last_seq", r."last_activity_at", r."member_count"
+  FROM "rooms" r WHERE r."id" = ANY(room_ids) ORDER BY r."id" FOR NO KEY UPDATE;
+
+  -- Taken under the lock: within a room, times follow seqs.
+  at := clock_timestamp();
+
+  RETURN QUERY
+  WITH judged AS MATERIALIZED (
+    SELECT g.*, r."last_seq",
+      earlier."id" AS "earlier_id", earlier."seq" AS "earlier_seq", earlier."text" AS "earlier_text",
+      earlier."created_at" AS "earlier_created_at",
+      author."name", author."avatar_url", author."status_text", author."last_seen_at",
+      reply."id" AS "reply_id", reply."seq" AS "reply_seq", reply."text" AS "reply_text",
+      replied."id" AS "replied_id", replied."name" AS "replied_name", replied."avatar_url" AS "replied_avatar_url",
+      replied."status_text" AS "replied_status_text", replied."last_seen_at" AS "replied_last_seen_at",
+      "append_verdict"(
+        earlier."id" IS NOT NULL, r."kind", m."user_id" IS NOT NULL, r."archived_at" IS NOT NULL,
+        g."reply_to_id" IS NOT NULL AND reply."id" IS NULL
+      ) AS "verdict"
+    FROM unnest(ids, rooms, authors, texts, replies, client_ids)
+      WITH ORDINALITY AS g("id", "room_id", "author_id", "text", "reply_to_id", "client_message_id", "ord")
+    LEFT JOIN "rooms" r ON r."id" = g."room_id"
+    -- As a pair it fits one index only, that of (user_id, room_id).
+    LEFT JOIN "memberships" m ON (m."user_id", m."room_id") >= (g."author_id", g."room_id")
+      AND (m."user_id", m."room_id") <= (g."author_id", g."room_id")
+    LEFT JOIN "users" author ON author."id" = g."author_id"
+    -- IS NOT DISTINCT FROM is no index condition: what leads with the room cannot be chosen.
+    LEFT JOIN "messages" earlier ON earlier."author_id" = g."author_id"
+      AND earlier."client_message_id" = g."client_message_id" AND earlier."room_id" IS NOT DISTINCT FROM g."room_id"
+    LEFT JOIN "messages" reply
+      ON reply."id" = CASE WHEN earlier."id" IS NULL THEN g."reply_to_id" ELSE earlier."reply_to_id" END
+      AND reply."room_id" IS NOT DISTINCT FROM g."room_id"
+    LEFT JOIN "users" replied ON replied."id" = reply."author_id"
+  ),
+  numbered AS MATERIALIZED (
+    SELECT j.*, j."last_seq" + (count(*) FILTER (WHERE j."verdict" = 'SENT')
+      OVER (PARTITION BY j."room_id" ORDER BY j."ord" ROWS UNBOUNDED PRECEDING))::int AS "seq"
+    FROM judged j
+  ),
+  advanced AS (
+    UPDATE "rooms" r
+    SET "last_seq" = n."seq", "last_activity_at" = greatest(r."last_activity_at", at)
+    FROM (SELECT "room_id", max("seq") AS "seq" FROM numbered WHERE "verdict" = 'SENT' GROUP BY "room_id") n
+    WHERE r."id" = n."room_id"
+  ),
+  stored AS (
+    INSERT INTO "messages" ("id", "room_id", "seq", "author_id", "text", "reply_to_id", "client_message_id", "created_at")
+    SELECT "id", "room_id", "seq", "author_id", "text", "reply_to_id", "client_message_id", at
+    FROM numbered WHERE "verdict" = 'SENT'
+  )
+  SELECT n."ord"::int, n."verdict", coalesce(n."earlier_seq", n."seq"),
+    coalesce(n."earlier_created_at", at), n."earlier_id", n."earlier_text",
+    n."name", n."avatar_url", n."status_text", n."last_seen_at",
+    n."reply_id", n."reply_seq", n."reply_text", n."replied_id", n."replied_name", n."replied_avatar_url",
+    n."replied_status_text", n."replied_last_seen_at",
+    NULL::uuid, NULL::"RoomKind", NULL, NULL, NULL, NULL::timestamptz, NULL::timestamptz, NULL::int, NULL::timestamptz,
+    NULL::int
+  FROM numbered n;
+END
+$$;
+
+-- The same for one message: some small statements start faster than a large one.
+CREATE FUNCTION "append_message"(
+  new_id UUID, new_room_id UUID, new_author_id UUID, new_text TEXT, new_reply_to_id UUID, new_client_message_id TEXT
+)
+RETURNS "appended_message"
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  at TIMESTAMPTZ(3);
+  room "rooms";
+  known RECORD;
+  reply RECORD;
+  verdict TEXT;
+  -- What the message replies to: a retry, to what its original does.
+  replied_to UUID := new_reply_to_id;
+BEGIN
+  SELECT r.* INTO room FROM "rooms" r WHERE r."id" = new_room_id FOR NO KEY UPDATE;
+  at := clock_timestamp();
+
+  SELECT u."name", u."avatar_url", u."status_text", u."last_seen_at", m."user_id" IS NOT NULL AS "is_member",
+    e."id", e."seq", e."text", e."reply_to_id", e."created_at"
+  INTO known
+  FROM "users" u
+  LEFT JOIN "memberships" m ON (m."user_id", m."room_id") >= (u."id", new_room_id)
+    AND (m."user_id", m."room_id") <= (u."id", new_room_id)
+  LEFT JOIN "messages" e ON e."author_id" = u."id" AND e."client_message_id" = new_client_message_id
+    AND e."room_id" IS NOT DISTINCT FROM new_room_id
+  WHERE u."id" = new_author_id;
+
+  IF known."id" IS NOT NULL THEN
+    replied_to := known."reply_to_id";
+  END IF;
+  SELECT q."id", q."seq", q."text", q."author_id", b."name", b."avatar_url", b."status_text", b."last_seen_at"
+  INTO reply
+  FROM "messages" q JOIN "users" b ON b."id" = q."author_id"
+  -- Most reply to nothing, and this costs them nothing.
+  WHERE replied_to IS NOT NULL AND q."id" = replied_to AND q."room_id" IS NOT DISTINCT FROM new_room_id;
+
+  verdict := "append_verdict"(
+    known."id" IS NOT NULL, room."kind", coalesce(known."is_member", FALSE), room."archived_at" IS NOT NULL,
+    replied_to IS NOT NULL AND reply."id" IS NULL
+  );
+
+  IF verdict = 'SENT' THEN
+    WITH advanced AS (
+      UPDATE "rooms" r
+      SET "last_seq" = room."last_seq" + 1, "last_activity_at" = greatest(room."last_activity_at", at)
+      WHERE r."id" = room."id"
+    )
+    INSERT INTO "messages" ("id", "room_id", "seq", "author_id", "text", "reply_to_id", "client_message_id", "created_at")
+    VALUES (
+      new_id, new_room_id, room."last_seq" + 1, new_author_id, new_text, replied_to, new_client_message_id, at
+    );
+  END IF;
+
+  RETURN ROW(
+    1, verdict, coalesce(known."seq", room."last_seq" + 1),
+    coalesce(known."created_at", at), known."id", known."text",
+    known."name", known."avatar_url", known."status_text", known."last_seen_at",
+    reply."id", reply."seq", reply."text", reply."author_id", reply."name", reply."avatar_url", reply."status_text",
+    reply."last_seen_at",
+    room."id", room."kind", room."name", room."slug", room."topic", room."created_at",
+    room."archived_at", room."last_seq", room."last_activity_at", room."member_count"
+  );
+END
+$$;
