@@ -1,6 +1,8 @@
 // What a selection asks of one object type (GraphQL, 6.3.2, CollectFields), for variables that are known.
 
 import {
+  type DefinitionNode,
+  type DocumentNode,
   type ExecutionArgs,
   type FieldNode,
   type FragmentDefinitionNode,
@@ -18,6 +20,7 @@ import {
   type SelectionNode,
   type SelectionSetNode,
   typeFromAST,
+  visit,
 } from 'graphql'
 
 /** An operation, ready to be worked on. */
@@ -28,6 +31,27 @@ export interface OperationParts {
   readonly fragments: ReadonlyMap<string, FragmentDefinitionNode>
   /** With their defaults. */
   readonly variableValues: Record<string, unknown>
+}
+
+/** Names of the variables that are read anywhere but in the root fields' arguments. */
+export function findInnerVariables(document: DocumentNode): ReadonlySet<string> {
+  const names = new Set<string>()
+  const withoutRootArguments = { ...document, definitions: document.definitions.map(dropRootArguments) }
+  visit(withoutRootArguments, {
+    VariableDefinition: () => false,
+    Variable({ name }) {
+      names.add(name.value)
+    },
+  })
+  return names
+}
+
+function dropRootArguments(definition: DefinitionNode): DefinitionNode {
+  if (definition.kind !== Kind.OPERATION_DEFINITION) return definition
+  const selections = definition.selectionSet.selections.map((selection) =>
+    selection.kind === Kind.FIELD ? { ...selection, arguments: [] } : selection,
+  )
+  return { ...definition, selectionSet: { ...definition.selectionSet, selections } }
 }
 
 /** Null where the document or the variables are not fit to be executed. */

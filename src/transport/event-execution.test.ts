@@ -11,7 +11,7 @@ import { buildSchema } from '../graphql/schema.ts'
 import { GateError } from '../platform/errors.ts'
 import { takeApart } from './collected-fields.ts'
 import { type OperationGroup, OperationGroups, type SubscriptionArgs } from './operation-groups.ts'
-import { planSelection } from './selection-plan.ts'
+import { planSubscription } from './selection-plan.ts'
 
 const schema = buildSchema()
 const EXECUTIONS = 3
@@ -264,7 +264,9 @@ it.each(['roomEvents', 'messageAdded', 'roomPresence'] as const)('%s is planned,
   const query = `subscription (${declarations}) { ${field}(${args}) ${selectAll(schema, type, isLate)} }`
   const operation = takeApart(schema, { document: parse(query), variableValues: { room: 'R', after: 3 } })
   if (!operation) throw new Error('the operation cannot be executed')
-  expect(JSON.parse(planSelection(operation)(EVENTS[field]?.[0], contextOf(bob.id)))).toHaveProperty(field)
+  const plan = planSubscription(operation)
+  const data = plan.run(EVENTS[field]?.[0], contextOf(bob.id), plan.rootArgumentsOf(operation))
+  expect(JSON.parse(data)).toHaveProperty(field)
 })
 
 describe.each(Object.entries(ARGS))('what subscribers of %s share', (field, [declarations, args]) => {

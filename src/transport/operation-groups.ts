@@ -11,9 +11,11 @@ import { type AnalyzeOperation, createOperationAnalysis } from './operation-anal
 
 /** What all groups of a node may keep of results together, in bytes of their JSON. */
 const BUDGET_BYTES = 32 * 1024 * 1024
-/** Results that a group keeps for members who are behind: as many as a feed has recent entries. */
+/** Results that a group keeps while members may be catching up: as many as a feed has recent entries. */
 const MAX_RESULTS = 256
-/** The same when the node's budget is spent: what one tick may bring. */
+/** How long after somebody has joined that may be, in milliseconds. */
+const CATCHING_UP_MS = 10_000
+/** Results that it keeps else, or when the node's budget is spent: what one turn may bring. */
 const MIN_RESULTS = 16
 
 export interface SubscriptionArgs extends ExecutionArgs {
@@ -65,7 +67,7 @@ export class OperationGroups {
   join(args: SubscriptionArgs): OperationGroup {
     const { key, viewerDependent } = this.#identify(args)
     const group = this.#groups.get(key) ?? this.#open(key, viewerDependent, args)
-    group.members++
+    group.join()
     return group
   }
 
@@ -123,6 +125,7 @@ interface GroupOptions {
 export class OperationGroup {
   readonly key: string
   members = 0
+  #joinedAtMs = 0
   readonly #run: GroupOptions['run']
   readonly #isLasting: boolean
   readonly #budget: MemoryBudget
@@ -134,6 +137,11 @@ export class OperationGroup {
     this.#run = run
     this.#isLasting = isLasting
     this.#budget = budget
+  }
+
+  join(): void {
+    this.members++
+    this.#joinedAtMs = performance.now()
   }
 
   resultOf(event: unknown): SharedResult | Promise<SharedResult> {
@@ -170,7 +178,8 @@ export class OperationGroup {
   #store(event: object, result: SharedResult): void {
     this.#results.set(event, result)
     this.#budget.take(result.payload.length)
-    const most = this.#budget.spent ? MIN_RESULTS : MAX_RESULTS
+    const isCatchingUp = performance.now() - this.#joinedAtMs < CATCHING_UP_MS
+    const most = isCatchingUp && !this.#budget.spent ? MAX_RESULTS : MIN_RESULTS
     for (const oldest of this.#results.keys()) {
       if (this.#results.size <= most) return
       this.#forget(oldest)

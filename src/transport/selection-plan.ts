@@ -38,11 +38,33 @@ export class GaveUp extends Error {
 /** Writes a value as JSON. Throws GaveUp, or what a resolver threw. */
 type Write = (value: unknown, context: unknown) => string
 
-/** The data of the operation's result for an event, as JSON. Throws GaveUp, or what a resolver threw. */
-export type SelectionPlan = (event: unknown, context: unknown) => string
+/** The arguments of an operation's one field. */
+export type RootArguments = Record<string, unknown>
 
-export function planSelection(operation: OperationParts): SelectionPlan {
-  return planFields(operation, operation.rootType, [operation.definition])
+export interface SelectionPlan {
+  /**
+   * The data of the operation's result for an event, as JSON. Throws GaveUp, or what a resolver threw. The plan may be that
+   * of another operation which differs in the root field's arguments only.
+   */
+  run(event: unknown, context: unknown, rootArguments: RootArguments): string
+  rootArgumentsOf(operation: OperationParts): RootArguments
+}
+
+/** A plan for a subscription. It has one root field (GraphQL, 5.2.4.1). */
+export function planSubscription(operation: OperationParts): SelectionPlan {
+  const { rootType } = operation
+  const [[key, nodes] = []] = collectFields(operation, rootType, [operation.definition])
+  const field = rootType.getFields()[nodes?.[0]?.name.value ?? '']
+  const [node] = nodes ?? []
+  if (!field || !node || !nodes) throw new GaveUp(true)
+  const info = makeInfo(operation, rootType, field, nodes)
+  const resolve = field.resolve ?? defaultFieldResolver
+  const write = planValue(operation, field.type, { nodes, info })
+  const start = `{${JSON.stringify(key)}:`
+  return {
+    run: (event, context, rootArguments) => `${start}${write(resolve(event, rootArguments, context, info), context)}}`,
+    rootArgumentsOf: ({ variableValues }) => getArgumentValues(field, node, variableValues),
+  }
 }
 
 function planFields(
