@@ -28,6 +28,8 @@ export interface LiveOptions {
 
 /** Opens streams: who may not have one is refused before it opens, with the same errors as elsewhere. */
 export function createLive({ hub, rooms, users, presence }: LiveOptions) {
+  const toMark = createMarks()
+
   async function openRoom(
     viewer: Viewer,
     connectionId: string,
@@ -96,7 +98,10 @@ export function createLive({ hub, rooms, users, presence }: LiveOptions) {
         // So that the snapshot shows the viewer themself.
         await presence.settled()
         const roster = await presence.watch(roomId)
-        const unwatch = await endWithMembership(viewer, room, () => roster.end())
+        const unwatch = await endWithMembership(viewer, room, () => roster.end()).catch((error) => {
+          roster.end()
+          throw error
+        })
         return mapReader<RosterItem, RosterItem>(roster, {
           map: (item) => item,
           onEnd: () => {
@@ -142,8 +147,16 @@ function createLossCheck(
 
 const deviceOf = ({ userId }: Viewer, connectionId: string): Device => ({ id: connectionId, userId })
 
-function toMark(item: Exclude<FeedItem<LogEvent>, { kind: 'entry' }>): StreamMark {
-  return item.kind === 'caught-up'
-    ? { type: 'CaughtUp', seq: item.seq }
-    : { type: 'ResyncRequired', seq: item.fromSeq - 1, fromSeq: item.fromSeq }
+const MAX_MARKS = 1_000
+
+/** Marks of streams. Those who have caught up at the same seq get the same object, so that what is made of it is shared. */
+function createMarks() {
+  const known = new Map<number, StreamMark>()
+  return (item: Exclude<FeedItem<LogEvent>, { kind: 'entry' }>): StreamMark => {
+    if (item.kind === 'resync') return { type: 'ResyncRequired', seq: item.fromSeq - 1, fromSeq: item.fromSeq }
+    const mark = known.get(item.seq) ?? { type: 'CaughtUp', seq: item.seq }
+    if (known.size >= MAX_MARKS) known.clear()
+    known.set(item.seq, mark)
+    return mark
+  }
 }

@@ -82,7 +82,11 @@ builder.objectFields(RoomType, (t) => ({
             'A window around this seq instead, to jump to a message: half of `first` before it, half from it on. Not together with `after`, `before` or `last`.',
         }),
       },
-      resolve: (room, args, { messages }) => resolveHistory(messages, room.id, args),
+      extensions: { viewerDependent: true },
+      resolve: async (room, args, context) => {
+        await context.rooms.requireReader(requireViewer(context), room)
+        return resolveHistory(context.messages, room.id, args)
+      },
     },
     { name: 'MessageConnection' },
     { name: 'MessageEdge' },
@@ -91,7 +95,11 @@ builder.objectFields(RoomType, (t) => ({
     type: MessageType,
     nullable: true,
     description: 'The newest message; null where nobody has written yet.',
-    resolve: (room, _args, { messages }) => messages.findLastMessage(room.id),
+    extensions: { viewerDependent: true },
+    resolve: async (room, _args, context) => {
+      await context.rooms.requireReader(requireViewer(context), room)
+      return context.messages.findLastMessage(room.id)
+    },
   }),
 }))
 

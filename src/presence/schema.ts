@@ -126,7 +126,11 @@ builder.objectFields(RoomType, (t) => ({
   presence: t.field({
     type: RoomPresence,
     description: 'Who is in the room just now.',
-    resolve: ({ id }) => ({ roomId: id }),
+    extensions: { viewerDependent: true },
+    resolve: async (room, _args, context) => {
+      await context.rooms.requireReader(requireViewer(context), room)
+      return { roomId: room.id }
+    },
   }),
 }))
 

@@ -108,7 +108,10 @@ builder.node(RoomType, {
         complexity: pageComplexity,
         description: 'The members with their roles, in the order in which they joined. Default page 50, at most 100.',
         extensions: { viewerDependent: true },
-        resolve: (room, args, { rooms }) => resolveMembers(rooms, room, args),
+        resolve: async (room, args, context) => {
+          await context.rooms.requireReader(requireViewer(context), room)
+          return resolveMembers(context.rooms, room, args)
+        },
       },
       { name: 'MembershipConnection' },
       { name: 'MembershipEdge' },

@@ -123,6 +123,15 @@ export function createRooms({ db, publisher }: { db: Db; publisher: Publisher })
     listRoomsByIds: (viewer: Viewer, ids: readonly string[]): Promise<Room[]> =>
       db.room.findMany({ where: { AND: [{ id: { in: [...ids] } }, readableBy(viewer.userId)] } }),
 
+    /**
+     * Throws NOT_FOUND unless the viewer may read the room now: one that came with an event or an old message may be theirs
+     * no longer. Calls of one tick share one query.
+     */
+    async requireReader({ userId }: Viewer, room: RoomRecord & Partial<ReadRoom>): Promise<void> {
+      if (room.kind === 'PUBLIC' || room.reader?.userId === userId) return
+      if (!(await findMembership(db, room.id, userId))) refuseAbsent()
+    },
+
     /** Calls of one tick share one query. */
     findMembership: (roomId: string, userId: string): Promise<Membership | null> => findMembership(db, roomId, userId),
 

@@ -28,7 +28,7 @@ export interface OperationParts {
   readonly schema: GraphQLSchema
   readonly definition: OperationDefinitionNode
   readonly rootType: GraphQLObjectType
-  readonly fragments: ReadonlyMap<string, FragmentDefinitionNode>
+  readonly fragments: Record<string, FragmentDefinitionNode>
   /** With their defaults. */
   readonly variableValues: Record<string, unknown>
 }
@@ -68,7 +68,7 @@ export function takeApart(
   if (!definition || !rootType) return null
   const { coerced } = getVariableValues(schema, definition.variableDefinitions ?? [], given ?? {})
   if (!coerced) return null
-  const fragments = new Map(
+  const fragments = Object.fromEntries(
     document.definitions.flatMap((one) => (one.kind === Kind.FRAGMENT_DEFINITION ? [[one.name.value, one]] : [])),
   )
   return { schema, definition, rootType, fragments, variableValues: coerced }
@@ -88,7 +88,7 @@ export function collectFields(
       if (visited.has(selection.name.value)) return []
       visited.add(selection.name.value)
     }
-    const fragment = selection.kind === Kind.FRAGMENT_SPREAD ? operation.fragments.get(selection.name.value) : selection
+    const fragment = selection.kind === Kind.FRAGMENT_SPREAD ? operation.fragments[selection.name.value] : selection
     return fragment && fits(operation.schema, type, fragment.typeCondition) ? fragment.selectionSet.selections : []
   }
   const collect = (selections: readonly SelectionNode[]): void => {

@@ -9,6 +9,8 @@ interface Due {
 export class DeliveryRounds {
   #deliveries: Due[] = []
   #queues: Due[] = []
+  /** Takes the place of the one that is being worked off. */
+  #spare: Due[] = []
   #isScheduled = false
 
   /** Has the delivery take what there is for it, before the queues are written. Each is added once a round. */
@@ -32,10 +34,13 @@ export class DeliveryRounds {
   #run(): void {
     this.#isScheduled = false
     const deliveries = this.#deliveries
-    this.#deliveries = []
+    this.#deliveries = this.#spare
     for (const delivery of deliveries) delivery.run()
+    deliveries.length = 0
     const queues = this.#queues
-    this.#queues = []
+    this.#queues = deliveries
     for (const queue of queues) queue.run()
+    queues.length = 0
+    this.#spare = queues
   }
 }

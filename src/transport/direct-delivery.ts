@@ -7,7 +7,7 @@ import type { Reader } from '../realtime/reader.ts'
 import type { DeliveryRounds } from './delivery-rounds.ts'
 import { isPromise } from './event-execution.ts'
 import type { OperationGroup, OperationGroups, SharedResult, SubscriptionArgs } from './operation-groups.ts'
-import type { OutboundQueue, Waiting } from './outbound-queue.ts'
+import type { OutboundQueue, Stream, Waiting } from './outbound-queue.ts'
 import type { TextSlabs } from './websocket-frames.ts'
 
 /** Where a subscription's frames go. */
@@ -36,7 +36,7 @@ interface DeliveryOptions {
   requestId: string
 }
 
-class Delivery implements AsyncIterableIterator<never>, Waiting {
+class Delivery implements AsyncIterableIterator<never>, Waiting, Stream {
   readonly #reader: Reader<unknown>
   readonly #groups: OperationGroups
   readonly #group: OperationGroup
@@ -56,6 +56,7 @@ class Delivery implements AsyncIterableIterator<never>, Waiting {
     this.#group = group
     this.#sink = sink
     this.#requestId = requestId
+    sink.queue.addStream(this)
     this.#prefix = sink.texts.keep(`{"id":${JSON.stringify(sink.operationId)},"type":"next","payload":`)
   }
 
@@ -70,6 +71,10 @@ class Delivery implements AsyncIterableIterator<never>, Waiting {
     return new Promise((resolve, reject) => {
       this.#settle = { resolve, reject }
     })
+  }
+
+  end(): void {
+    this.#finish()
   }
 
   async return(): Promise<IteratorResult<never>> {
@@ -140,6 +145,7 @@ class Delivery implements AsyncIterableIterator<never>, Waiting {
     if (this.#isOver) return
     this.#isOver = true
     this.#sink.queue.stopWaiting(this)
+    this.#sink.queue.removeStream(this)
     this.#groups.leave(this.#group)
     this.#reader.end()
     this.#settle?.resolve(DONE)

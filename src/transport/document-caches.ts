@@ -1,6 +1,6 @@
 // Documents that were parsed lately, and errors of those that could not be. Bounded by what they weigh and not by how many
 // there are: a long document, parsed, takes a thousand times the memory of a short one. Where a document is forgotten, so is
-// what is known of it elsewhere (validation, analysis, compiled operations), for that hangs on the document itself.
+// what is known of it elsewhere (validation, analysis, plans), for that hangs on the document itself.
 
 import type { DocumentNode, GraphQLError } from 'graphql'
 import { LRUCache } from 'lru-cache'

@@ -7,7 +7,7 @@ import { findInnerVariables, takeApart } from './collected-fields.ts'
 import { GaveUp, planSubscription, type SelectionPlan } from './selection-plan.ts'
 
 /** Plans of one document that are remembered: one, unless variables decide what is selected. */
-const MAX_PLANS = 16
+const MAX_PLANS = 4
 
 type Arguments = Pick<ExecutionArgs, 'document' | 'operationName' | 'variableValues' | 'contextValue'>
 
@@ -58,7 +58,7 @@ export function createEventExecution(schema: GraphQLSchema): (args: Arguments) =
         if (run) return run(event, contextValue)
       } catch (error) {
         // Errors are told by graphql-js, as it tells them.
-        if (error instanceof GaveUp && error.isForGood) run = null
+        if (run === undefined || (error instanceof GaveUp && error.isForGood)) run = null
       }
       // Nothing is deferred or streamed: the result is one.
       return execute({ schema, ...args, rootValue: event }) as ExecutionResult | Promise<ExecutionResult>

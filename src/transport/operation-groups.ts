@@ -108,7 +108,7 @@ export class OperationGroups {
     // A variable that is not given may have a default: that is not the same as null.
     const variables = declared
       .filter((name) => name !== resumeVariable)
-      .map((name) => (name in given ? [name, given[name]] : [name]))
+      .map((name) => (Object.hasOwn(given, name) ? [name, given[name]] : [name]))
     const viewer = viewerDependent ? (contextValue.viewer?.userId ?? '') : null
     return { key: JSON.stringify([id, viewer, variables]), viewerDependent }
   }

@@ -12,7 +12,7 @@ import type { FrameWriter } from './websocket-frames.ts'
 export interface OutboundLimits {
   /** Up to here, in bytes, subscriptions add events. */
   queueBytes: number
-  /** How long a queue may have no room for events before its socket is closed, in milliseconds. */
+  /** How long somebody may wait for room before the socket is closed, in milliseconds. */
   slowReaderTimeoutMs: number
 }
 
@@ -28,6 +28,11 @@ const DONE = Promise.resolve()
 /** Somebody who waits for room. */
 export interface Waiting {
   proceed(): void
+}
+
+/** A subscription that is served here. */
+export interface Stream {
+  end(): void
 }
 
 export interface OutboundQueueOptions {
@@ -48,10 +53,11 @@ export class OutboundQueue {
   readonly #limits: OutboundLimits
   readonly #onSlowReader: () => void
   readonly #isCompressed: boolean
-  /** Prefix and payload of each frame, in turns. */
-  #frames: Buffer[] = []
+  /** Prefix and payload of each frame, in turns. Emptied and not replaced: it is filled again with the next event. */
+  readonly #frames: Buffer[] = []
   #framesBytes = 0
   #waiting = new Set<Waiting>()
+  readonly #streams = new Set<Stream>()
   #fullSinceMs: number | null = null
   #awaitsRoom = false
 
@@ -103,10 +109,24 @@ export class OutboundQueue {
     return new Promise((resolve) => this.waitForRoom({ proceed: resolve }))
   }
 
-  /** The socket is closed: whoever waits need not wait any longer. */
+  /** Subscriptions that are served here now. */
+  get streams(): number {
+    return this.#streams.size
+  }
+
+  /** The stream ends with the socket, whatever graphql-ws knows of it: it forgets one whose id is used again. */
+  addStream(stream: Stream): void {
+    this.#streams.add(stream)
+  }
+
+  removeStream(stream: Stream): void {
+    this.#streams.delete(stream)
+  }
+
+  /** The socket is closed: streams end, and whoever waits need not wait any longer. */
   release(): void {
-    this.#frames = []
-    this.#framesBytes = 0
+    for (const stream of this.#streams) stream.end()
+    this.#drop()
     this.#fullSinceMs = null
     this.#proceedAll()
   }
@@ -128,12 +148,11 @@ export class OutboundQueue {
   run(): void {
     const frames = this.#frames
     if (frames.length === 0) return
-    const bytes = this.#framesBytes
-    this.#frames = []
-    this.#framesBytes = 0
-    if (this.#webSocket.readyState !== this.#webSocket.OPEN) return
-    if (this.#isCompressed) this.#sendThroughWs(frames)
-    else this.#writer.write(this.#connection, frames, bytes)
+    const isOpen = this.#webSocket.readyState === this.#webSocket.OPEN
+    if (isOpen && this.#isCompressed) this.#sendThroughWs(frames)
+    else if (isOpen) this.#writer.write(this.#connection, frames, this.#framesBytes)
+    this.#drop()
+    if (!isOpen) return
     this.#proceed()
     if (this.#waiting.size > 0) this.#awaitRoom()
   }
@@ -170,11 +189,15 @@ export class OutboundQueue {
     for (const one of waiting) one.proceed()
   }
 
+  #drop(): void {
+    this.#frames.length = 0
+    this.#framesBytes = 0
+  }
+
   #giveUp(): void {
     if (this.#webSocket.readyState !== this.#webSocket.OPEN) return
     this.#onSlowReader()
-    this.#frames = []
-    this.#framesBytes = 0
+    this.#drop()
     this.#webSocket.close(CLOSE_CODES.TRY_AGAIN_LATER, 'SLOW_READER')
     setTimeout(() => this.#webSocket.terminate(), CLOSE_TIMEOUT_MS).unref()
   }

@@ -138,6 +138,7 @@ function planList(writeItem: Write): Write {
   return (value, context) => {
     refuseUnusual(value)
     if (!Array.isArray(value)) throw new GaveUp(false)
+    for (const item of value) if (item instanceof Promise) item.catch(() => {})
     let text = '['
     for (let i = 0; i < value.length; i++) text += (i === 0 ? '' : ',') + writeItem(value[i], context)
     return `${text}]`
@@ -179,7 +180,10 @@ function planAbstract(operation: OperationParts, type: GraphQLAbstractType, fiel
 function refuseUnusual(value: unknown): void {
   if (typeof value !== 'object' || value === null) return
   if (value instanceof Error) throw new GaveUp(false)
-  if ('then' in value && typeof value.then === 'function') throw new GaveUp(true)
+  if (!('then' in value) || typeof value.then !== 'function') return
+  // Nobody waits for it any more, however it ends.
+  Promise.resolve(value).catch(() => {})
+  throw new GaveUp(true)
 }
 
 /** What resolvers may look at. Without the path through lists, which none of ours reads. */
@@ -196,7 +200,7 @@ function makeInfo(
     parentType,
     path: { prev: undefined, key: name, typename: parentType.name },
     schema,
-    fragments: Object.fromEntries(fragments),
+    fragments,
     rootValue: undefined,
     operation: definition,
     variableValues,

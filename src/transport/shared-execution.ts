@@ -19,9 +19,11 @@ export function createSharedExecution(schema: GraphQLSchema, present: PresentErr
   return async (args) => {
     const source = await createSourceEventStream(args)
     if (!isAsyncIterable(source)) return source
-    const { sink }: WithSink = args.contextValue
-    if (sink && source instanceof Reader) return deliverDirectly(source, { groups, args, sink })
-    const group = groups.join(args)
+    // The group outlives its first member: it is not to know their socket.
+    const { sink, ...contextValue }: WithSink = args.contextValue
+    const own = { ...args, contextValue }
+    if (sink && source instanceof Reader) return deliverDirectly(source, { groups, args: own, sink })
+    const group = groups.join(own)
     return mapSource(source, group, () => groups.leave(group))
   }
 }

@@ -27,12 +27,12 @@ export interface AdapterOptions {
   logger: Logger
 }
 
-/** Serves every connection of the server by the protocol. Returns a function that ends the keep-alive. */
+/** Serves every connection of the server by the protocol, until its owner ends the keep-alive and closes all sockets. */
 export function serveSockets(
   sockets: WebSocketServer,
   protocol: GraphQLServer<SocketExtra>,
   { keepAliveMs, limits, logger }: AdapterOptions,
-): () => void {
+): { stopKeepAlive: () => void; closeAll: (code: number, reason: string) => void } {
   const rounds = new DeliveryRounds()
   const writer = new FrameWriter()
   const texts = new TextSlabs()
@@ -95,5 +95,10 @@ export function serveSockets(
     }
   }, keepAliveMs)
   keepAlive.unref()
-  return () => clearInterval(keepAlive)
+  return {
+    stopKeepAlive: () => clearInterval(keepAlive),
+    closeAll(code: number, reason: string) {
+      for (const queue of queues.values()) queue.close(code, reason)
+    },
+  }
 }

@@ -29,7 +29,10 @@ export class FrameWriter {
    */
   write(connection: Writable, parts: readonly Buffer[], bytes: number): boolean {
     const mostBytes = bytes + (parts.length / 2) * MAX_HEADER_BYTES
-    if (mostBytes > BUFFER_BYTES) return connection.write(joinFrames(Buffer.allocUnsafe(mostBytes), parts))
+    // A connection that is behind keeps what it gets: it must not keep the shared buffer for a few bytes.
+    if (mostBytes > BUFFER_BYTES || connection.writableLength > 0) {
+      return connection.write(joinFrames(Buffer.allocUnsafe(mostBytes), parts))
+    }
     const takesMore = connection.write(this.#join(parts))
     // The rest of it waits in the connection, as a part of this very buffer.
     if (connection.writableLength > 0) this.#renew()

@@ -108,7 +108,7 @@ export function createWebSocketServer(options: WebSocketServerOptions): GraphQLW
     },
     async onSubscribe({ subscriptions, extra }, operationId, payload) {
       const limit = options.maxSubscriptionsPerConnection
-      if (Object.keys(subscriptions).length > limit) {
+      if (Math.max(Object.keys(subscriptions).length, extra.queue.streams + 1) > limit) {
         const extensions = { code: 'TOO_MANY_SUBSCRIPTIONS', retryable: false, limit }
         return [new GraphQLError(`A connection holds at most ${limit} subscriptions.`, { extensions })]
       }
@@ -125,7 +125,7 @@ export function createWebSocketServer(options: WebSocketServerOptions): GraphQLW
       }
     },
   })
-  const stopKeepAlive = serveSockets(sockets, protocol, {
+  const { stopKeepAlive, closeAll } = serveSockets(sockets, protocol, {
     keepAliveMs: options.keepAliveMs,
     limits: options.outboundLimits,
     logger,
@@ -133,7 +133,7 @@ export function createWebSocketServer(options: WebSocketServerOptions): GraphQLW
 
   return {
     async close() {
-      for (const socket of sockets.clients) socket.close(CLOSE_CODES.GOING_AWAY, 'The server is shutting down')
+      closeAll(CLOSE_CODES.GOING_AWAY, 'The server is shutting down')
       // A client that does not answer the close must not hold up the others' node.
       const tooLate = setTimeout(() => {
         for (const socket of sockets.clients) socket.terminate()

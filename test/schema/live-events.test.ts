@@ -9,7 +9,7 @@ import { createTestDatabase, type TestDatabase } from '../support/postgres-serve
 import { createFieldExecution, fieldsReachableFrom, type LeaveOut } from '../support/schema-walk.ts'
 
 /** What a live event does not carry and whoever selects it reads: lists, and what changes by itself. */
-const READS = ['Room.lastMessage', 'Room.messages', 'RoomPresence.count', 'RoomPresence.users']
+const READS = ['RoomPresence.count', 'RoomPresence.users']
 
 const isNotCarried: LeaveOut = (path, { extensions }) => READS.includes(path) || extensions.viewerDependent === true
 
