@@ -1,4 +1,5 @@
 import { afterEach, expect, it } from 'vitest'
+import { post } from '../support/graphql-over-http.ts'
 import { brief, openRoomEvents, openRoomEventsSse } from '../support/room-events.ts'
 import { person, stopAll } from '../support/seed.ts'
 import { describeTopologies } from '../support/start-nodes.ts'
@@ -42,6 +43,36 @@ describeTopologies('leaving a room', (nodes) => {
     for (const stream of [events, overSse, messages, presence]) expect(await stream.ended()).toBeNull()
     for (const stream of [events, overSse]) expect(stream.items.map(brief).at(-1)).toEqual(['MemberLeft', 6, 'Bob'])
     expect(textsOf(messages.items)).toEqual(['while he is there'])
+  })
+
+  // Guards: a room that comes with one's own old message opened its lists, whoever had left it since.
+  it('closes the room’s lists to who has left, though a retry still gets the message that was sent', async () => {
+    const [first = ''] = nodes().urls
+    const ada = await person(first, 'Ada')
+    const bob = await person(first, 'Bob')
+    const room = await ada.createRoom({ kind: 'PRIVATE', memberIds: [bob.id] })
+    await bob.send(room, 'while I am here', { clientMessageId: 'once' })
+    const retry = (selection: string) =>
+      post(
+        first,
+        `mutation ($input: SendMessageInput!) { sendMessage(input: $input) {
+          ... on SendMessageSuccess { sentMessage { text room { ${selection} } } } } }`,
+        { token: bob.token, variables: { input: { roomId: room, text: 'anything', clientMessageId: 'once' } } },
+      )
+    expect((await retry('lastMessage { text }')).errors).toEqual([])
+    await bob.leave(room)
+    await ada.send(room, 'behind his back')
+    expect((await retry('id')).data).toMatchObject({ sendMessage: { sentMessage: { text: 'while I am here' } } })
+    for (const list of [
+      'lastMessage { text }',
+      'messages(first: 10) { edges { node { text } } }',
+      'members(first: 10) { edges { node { role } } }',
+      'presence { count }',
+    ]) {
+      const { data, errors } = await retry(list)
+      expect(errors.map(({ extensions }) => extensions?.code)).toEqual(['NOT_FOUND'])
+      expect(JSON.stringify(data)).not.toContain('behind his back')
+    }
   })
 
   it('leaves the streams of a public room as they are, for anybody may read it', async () => {

@@ -1,8 +1,10 @@
 // The connection itself: what it says first, whom it lets in, and what one operation may do to the others.
 
+import { once } from 'node:events'
 import { type Client, createClient } from 'graphql-ws'
 import { afterEach, describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
+import { eventually } from '../support/eventually.ts'
 import { ROOM_EVENTS, type RoomItem } from '../support/room-events.ts'
 import { person, stopAll } from '../support/seed.ts'
 import { signToken, useNodes } from '../support/start-nodes.ts'
@@ -73,6 +75,38 @@ describe('a socket', () => {
     const info = subscribe<{ serverInfo: { name: string } }>(client, '{ serverInfo { name } }')
     expect(await info.next()).toEqual({ data: { serverInfo: { name: 'Sohbet' } } })
     expect(await codeOf(subscribe(client, 'subscription { viewerEvents { seq } }'))).toBe('UNAUTHENTICATED')
+  })
+
+  // Guards: graphql-ws forgets a stream whose id is taken again while it opens, and nobody ended it with the socket.
+  it('leaves no stream behind, however often a client takes the same id', async () => {
+    const ada = await person(url(), 'Ada')
+    const bob = await person(url(), 'Bob')
+    const room = await ada.createRoom()
+    const socket = new WebSocket(`${url().replace(/^http/, 'ws')}`, 'graphql-transport-ws')
+    const send = (message: object) => socket.send(JSON.stringify(message))
+    await once(socket, 'open')
+    send({ type: 'connection_init', payload: { authorization: `Bearer ${bob.token}` } })
+    await once(socket, 'message')
+    const payload = {
+      query: 'subscription ($room: ID!) { roomEvents(roomId: $room) { seq } }',
+      variables: { room },
+    }
+    for (let i = 0; i < 3; i++) {
+      send({ type: 'subscribe', id: 'same', payload })
+      send({ type: 'complete', id: 'same' })
+    }
+    send({ type: 'subscribe', id: 'same', payload })
+    await once(socket, 'message')
+    const presentCount = async () => {
+      const found = await ada.do<{ room: { presence: { count: number } } }>(
+        'query ($room: ID!) { room(id: $room) { presence { count } } }',
+        { room },
+      )
+      return found.room.presence.count
+    }
+    await eventually(async () => expect(await presentCount()).toBe(1))
+    socket.terminate()
+    await eventually(async () => expect(await presentCount()).toBe(0))
   })
 
   it('is closed when the token has expired, so that clients come back with a fresh one, and for good when it is not valid', async () => {
