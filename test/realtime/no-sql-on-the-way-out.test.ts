@@ -138,5 +138,5 @@ describeTopologies(
     })
   },
   // Nothing of the hub's own in between.
-  { SWEEP_INTERVAL_MS: '300000' },
+  { settings: { SWEEP_INTERVAL_MS: '300000' } },
 )

@@ -73,5 +73,5 @@ describeTopologies(
     })
   },
   // Leases are renewed several times in the course of a story.
-  { PRESENCE_GRACE_MS: '60000', PRESENCE_TTL_MS: '1000' },
+  { settings: { PRESENCE_GRACE_MS: '60000', PRESENCE_TTL_MS: '1000' } },
 )

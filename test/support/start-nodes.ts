@@ -90,13 +90,21 @@ export function signToken(subject: string, claims: Record<string, unknown> = {},
     .sign(Buffer.from(TEST_SECRET))
 }
 
-/** Runs the same stories on one node without Redis and on two nodes that share one. Settings are as in the environment. */
+export interface TopologiesOptions {
+  /** As in the environment. */
+  settings?: Record<string, string>
+  /** A database of the Redis server that no other file uses, for stories that count what it holds. Default 0, everybody's. */
+  redisDatabase?: number
+}
+
+/** Runs the same stories on one node without Redis and on two nodes that share one. */
 export function describeTopologies(
   title: string,
   stories: (nodes: () => TestNodes) => void,
-  settings: Record<string, string> = {},
+  { settings = {}, redisDatabase = 0 }: TopologiesOptions = {},
 ): void {
-  const redisUrl = inject('redisUrl')
+  const sharedUrl = inject('redisUrl')
+  const redisUrl = sharedUrl && new URL(`/${redisDatabase}`, sharedUrl).href
   describe(`${title}, on one node`, () => runOn({ nodes: 1, redisUrl: null, settings }, stories))
   describe.skipIf(redisUrl === null)(`${title}, on two nodes with Redis ${redisUrl ? '' : NO_REDIS}`, () =>
     runOn({ nodes: 2, redisUrl, settings }, stories),
