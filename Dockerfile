@@ -33,4 +33,5 @@ EXPOSE 4000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/health`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-CMD ["node", "dist/main.js"]
+# A young generation that fits the processor's cache: a third less memory, and cheaper deliveries (decision 8).
+CMD ["node", "--max-semi-space-size=4", "dist/main.js"]

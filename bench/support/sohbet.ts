@@ -12,6 +12,9 @@ import { BenchProcess } from './processes.ts'
 const SECRET = 'a secret of the benches, long enough for HS256'
 const MIGRATIONS_DIR = fileURLToPath(new URL('../../prisma/migrations', import.meta.url))
 
+/** As `npm start` and the image have them. */
+const SHIPPED_NODE_ARGS = ['--max-semi-space-size=4']
+
 export interface SohbetOptions {
   cpu?: number
   /** Beside those that every bench needs. With DATABASE_URL (migrated here) and REDIS_URL: production. */
@@ -38,13 +41,13 @@ export function tokenOf(name: string): Promise<string> {
     .sign(Buffer.from(SECRET))
 }
 
-export async function startSohbet({ cpu, settings = {}, nodeArgs }: SohbetOptions = {}): Promise<Sohbet> {
+export async function startSohbet({ cpu, settings = {}, nodeArgs = [] }: SohbetOptions = {}): Promise<Sohbet> {
   const { DATABASE_URL } = settings
   const dataDir = DATABASE_URL === undefined ? await makeDataDir() : null
   if (DATABASE_URL !== undefined) await migrate(DATABASE_URL, MIGRATIONS_DIR)
   const server = new BenchProcess('../dist/main.js', ['--parent', String(process.pid)], {
     cpu,
-    nodeArgs,
+    nodeArgs: [...SHIPPED_NODE_ARGS, ...nodeArgs],
     env: {
       HOST: '127.0.0.1',
       PORT: '0',
