@@ -9,12 +9,14 @@ import { Feed } from './feed.ts'
 import { FeedCursor, type FeedItem } from './feed-cursor.ts'
 import { MemoryBudget } from './memory-budget.ts'
 import { PAGE_SIZE, PageCache } from './page-cache.ts'
+import { DecodedEntries } from './recent-entries.ts'
 
 const TOPIC = 'room'
 
 function openFeed(log: ArrayLog, head = log.head(TOPIC)) {
   const budget = new MemoryBudget(1024 * 1024)
-  return new Feed({ topic: TOPIC, head, log, budget, pages: new PageCache<string>(), logger: createLogger('fatal') })
+  const shared = { budget, decoded: new DecodedEntries<string>(), pages: new PageCache<string>() }
+  return new Feed({ topic: TOPIC, head, log, ...shared, logger: createLogger('fatal') })
 }
 
 function logOf(count: number, wait?: () => Promise<void>): ArrayLog {

@@ -2,8 +2,9 @@
 // Invariant: it yields position+1, position+2, … each exactly once; what is lost to retention is told by a `resync` item.
 // A reader costs one position and at most one page, however far it is behind: there is no queue that could grow.
 
-import type { EntryItem, Feed, FeedWatcher } from './feed.ts'
+import type { Feed, FeedWatcher } from './feed.ts'
 import { Reader } from './reader.ts'
+import type { EntryItem } from './recent-entries.ts'
 import type { Entry } from './topic-log.ts'
 
 export type FeedItem<E> =

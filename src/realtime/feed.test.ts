@@ -9,6 +9,7 @@ import { createLogger } from '../platform/logger.ts'
 import { Feed } from './feed.ts'
 import { MemoryBudget } from './memory-budget.ts'
 import { PageCache } from './page-cache.ts'
+import { DecodedEntries } from './recent-entries.ts'
 
 const TOPIC = 'room'
 const RING = 256
@@ -19,7 +20,9 @@ const MIB = 1024 * 1024
 const logger = createLogger('fatal')
 
 function open({ log = new ArrayLog(), budget = new MemoryBudget(MIB), head = 0 } = {}) {
-  return { log, budget, feed: new Feed({ topic: TOPIC, head, log, budget, pages: new PageCache<string>(), logger }) }
+  const decoded = new DecodedEntries<string>()
+  const pages = new PageCache<string>()
+  return { log, budget, feed: new Feed({ topic: TOPIC, head, log, budget, decoded, pages, logger }) }
 }
 
 function appended(log: ArrayLog, count: number): string[] {

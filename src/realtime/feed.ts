@@ -6,12 +6,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from '../platform/logger.ts'
 import type { MemoryBudget } from './memory-budget.ts'
 import { type FeedPages, PAGE_SIZE, type PageCache } from './page-cache.ts'
+import { type DecodedEntries, type EntryItem, RecentEntries } from './recent-entries.ts'
 import type { Entry, TopicLog } from './topic-log.ts'
 
-/** Most recent entries that a feed keeps for readers that are close behind. */
-const RING_MAX_ENTRIES = 256
-/** What every feed may keep even when the node's budget is spent. */
-const RING_MIN_ENTRIES = 8
 /** Entries that arrived before their turn; more are dropped and read from the log. */
 const EARLY_MAX_ENTRIES = 256
 /** How long a gap may be mere reordering between publishers before it is read from the log. */
@@ -19,10 +16,10 @@ const REORDER_WAIT_MS = 15
 const RETRY_MIN_MS = 100
 const RETRY_MAX_MS = 5_000
 
-/** An entry as readers take it: one object for all of them. */
-export interface EntryItem<E> {
-  readonly kind: 'entry'
+/** An entry, and the bus message that brought it. */
+interface Arrived<E> {
   readonly entry: Entry<E>
+  readonly message: string
 }
 
 /** Somebody who wants to know that the head has moved or the feed was closed. */
@@ -35,6 +32,8 @@ export interface FeedOptions<E> {
   head: number
   log: TopicLog<E>
   budget: MemoryBudget
+  /** One for all feeds of the node, as the budget and the pages are. */
+  decoded: DecodedEntries<E>
   pages: PageCache<E>
   logger: Logger
 }
@@ -42,15 +41,14 @@ export interface FeedOptions<E> {
 export class Feed<E> {
   readonly topic: string
   readonly #log: TopicLog<E>
-  readonly #budget: MemoryBudget
   readonly #logger: Logger
   readonly #closed = new AbortController()
   /** What the controller says, without the cost of asking it for every reader and event. */
   #isClosed = false
-  readonly #early = new Map<number, Entry<E>>()
+  readonly #early = new Map<number, Arrived<E>>()
   readonly #pages: FeedPages<E>
   readonly #watchers = new Set<FeedWatcher>()
-  #ring: EntryItem<E>[] = []
+  readonly #recent: RecentEntries<E>
   #head: number
   #known: number
   #repairing = false
@@ -59,7 +57,8 @@ export class Feed<E> {
   constructor(options: FeedOptions<E>) {
     this.topic = options.topic
     this.#log = options.log
-    this.#budget = options.budget
+    const { budget, decoded } = options
+    this.#recent = new RecentEntries({ budget, decoded, decode: (message) => this.#log.decode(message) })
     this.#logger = options.logger
     this.#head = options.head
     this.#known = options.head
@@ -74,7 +73,7 @@ export class Feed<E> {
   /** Takes a bus message. Never throws: what cannot be read is left to the sweep. */
   receive(message: string): void {
     try {
-      this.#offer(this.#log.decode(message))
+      this.#offer({ entry: this.#log.decode(message), message })
     } catch (error) {
       this.#logger.error({ err: error, topic: this.topic }, 'a bus message could not be read')
     }
@@ -114,8 +113,7 @@ export class Feed<E> {
 
   /** The entry at `seq` if it is still in memory. */
   recent(seq: number): EntryItem<E> | undefined {
-    const first = this.#ring[0]
-    return first && seq >= first.entry.seq ? this.#ring[seq - first.entry.seq] : undefined
+    return this.#recent.at(seq)
   }
 
   /**
@@ -150,42 +148,36 @@ export class Feed<E> {
   close(): void {
     this.#isClosed = true
     this.#closed.abort()
-    this.#budget.give(this.#ring.reduce((sum, { entry }) => sum + entry.bytes, 0))
-    this.#ring = []
+    this.#recent.clear()
     this.#early.clear()
     this.#pages.drop()
     this.#wake()
   }
 
-  #offer(entry: Entry<E>): void {
+  #offer(arrived: Arrived<E>): void {
+    const { entry, message } = arrived
     if (this.closed || entry.seq <= this.#head) return
     this.#known = Math.max(this.#known, entry.seq)
     if (entry.seq > this.#head + 1) {
-      if (this.#early.size < EARLY_MAX_ENTRIES) this.#early.set(entry.seq, entry)
+      if (this.#early.size < EARLY_MAX_ENTRIES) this.#early.set(entry.seq, arrived)
       this.#repairSoon(REORDER_WAIT_MS)
       return
     }
-    this.#accept(entry)
+    this.#accept(entry, message)
     this.#acceptEarly()
     this.#wake()
   }
 
   #acceptEarly(): void {
     for (let next = this.#early.get(this.#head + 1); next; next = this.#early.get(this.#head + 1)) {
-      this.#early.delete(next.seq)
-      this.#accept(next)
+      this.#early.delete(next.entry.seq)
+      this.#accept(next.entry, next.message)
     }
   }
 
-  #accept(entry: Entry<E>): void {
+  #accept(entry: Entry<E>, message: string | null): void {
     this.#head = entry.seq
-    this.#ring.push({ kind: 'entry', entry })
-    this.#budget.take(entry.bytes)
-    const most = this.#budget.spent ? RING_MIN_ENTRIES : RING_MAX_ENTRIES
-    while (this.#ring.length > most) {
-      const oldest = this.#ring.shift()
-      if (oldest) this.#budget.give(oldest.entry.bytes)
-    }
+    this.#recent.push(entry, message)
   }
 
   #repairSoon(waitMs: number): void {
@@ -222,7 +214,7 @@ export class Feed<E> {
       if (entry.seq <= this.#head) continue
       // Retention overtook this node: the missing entries are gone; readers find out by their own position.
       if (entry.seq > this.#head + 1) this.#forget(entry.seq - 1)
-      this.#accept(entry)
+      this.#accept(entry, null)
     }
     for (const seq of this.#early.keys()) if (seq <= this.#head) this.#early.delete(seq)
     this.#acceptEarly()
@@ -237,10 +229,9 @@ export class Feed<E> {
     this.#wake()
   }
 
-  /** Moves the head over entries that no longer exist. The ring must stay without a gap, so it starts anew. */
+  /** Moves the head over entries that no longer exist. What is kept stays without a gap, so it starts anew. */
   #forget(head: number): void {
-    this.#budget.give(this.#ring.reduce((sum, { entry }) => sum + entry.bytes, 0))
-    this.#ring = []
+    this.#recent.clear()
     this.#head = head
   }
 

@@ -8,6 +8,7 @@ import { Feed } from './feed.ts'
 import { FeedCursor } from './feed-cursor.ts'
 import { MemoryBudget } from './memory-budget.ts'
 import { PageCache } from './page-cache.ts'
+import { DecodedEntries } from './recent-entries.ts'
 import type { TopicLog } from './topic-log.ts'
 
 export interface HubOptions<E> {
@@ -38,6 +39,7 @@ export class Hub<E> {
   readonly #options: Required<HubOptions<E>>
   readonly #budget: MemoryBudget
   readonly #pages = new PageCache<E>()
+  readonly #decoded = new DecodedEntries<E>()
   /** The heads of topics whose feeds start: many at once after a break. */
   readonly #heads: Batcher<string, number>
   readonly #open = new Map<string, Promise<OpenFeed<E>>>()
@@ -111,7 +113,7 @@ export class Hub<E> {
 
   async #startFeed(topic: string): Promise<OpenFeed<E>> {
     const { bus, log, logger } = this.#options
-    const [budget, pages] = [this.#budget, this.#pages]
+    const [budget, decoded, pages] = [this.#budget, this.#decoded, this.#pages]
     // Listen first, then read the head: nothing can fall between the two.
     const early: string[] = []
     let receive = (message: string) => {
@@ -125,7 +127,7 @@ export class Hub<E> {
       })
     try {
       const head = await this.#heads.call(topic)
-      const feed = new Feed({ topic, head, log, budget, pages, logger })
+      const feed = new Feed({ topic, head, log, budget, decoded, pages, logger })
       receive = (message) => feed.receive(message)
       for (const message of early) feed.receive(message)
       return { feed, readers: 0, unsubscribe, linger: null }

@@ -122,6 +122,12 @@ interface GroupOptions {
   budget: MemoryBudget
 }
 
+interface Kept {
+  readonly result: SharedResult | Promise<SharedResult>
+  /** Members that have it. */
+  takers: number
+}
+
 export class OperationGroup {
   readonly key: string
   members = 0
@@ -129,8 +135,8 @@ export class OperationGroup {
   readonly #run: GroupOptions['run']
   readonly #isLasting: boolean
   readonly #budget: MemoryBudget
-  /** By event, which is the same object for all readers of a feed; oldest first. */
-  readonly #results = new Map<object, SharedResult | Promise<SharedResult>>()
+  /** By event, which is the same object for all who read a feed at the same time; oldest first. */
+  readonly #results = new Map<object, Kept>()
 
   constructor({ key, run, isLasting, budget }: GroupOptions) {
     this.key = key
@@ -144,13 +150,14 @@ export class OperationGroup {
     this.#joinedAtMs = performance.now()
   }
 
+  /** Each member asks once. */
   resultOf(event: unknown): SharedResult | Promise<SharedResult> {
     if (typeof event !== 'object' || event === null) return this.#run(event)
-    const known = this.#results.get(event)
-    if (known) return known
+    const kept = this.#results.get(event)
+    if (kept) return this.#give(event, kept)
     const result = this.#run(event)
     // Alone, nobody else will ask.
-    if (this.members > 1) this.#keep(event, result)
+    if (this.members > 1) this.#keep(event, { result, takers: 1 })
     return result
   }
 
@@ -158,38 +165,51 @@ export class OperationGroup {
     for (const event of [...this.#results.keys()]) this.#forget(event)
   }
 
-  #keep(event: object, result: SharedResult | Promise<SharedResult>): void {
+  /** What all members have is kept for those only who are still to come, while that is likely. */
+  #give(event: object, kept: Kept): Kept['result'] {
+    kept.takers++
+    if (kept.takers >= this.members && !isPromise(kept.result) && !this.#isCatchingUp()) this.#forget(event)
+    return kept.result
+  }
+
+  #keep(event: object, kept: Kept): void {
+    const { result } = kept
     if (!isPromise(result)) {
       // A failure passes.
-      if (this.#isLasting && !result.hasErrors) this.#store(event, result)
+      if (this.#isLasting && !result.hasErrors) this.#store(event, kept, result)
       return
     }
-    this.#results.set(event, result)
+    this.#results.set(event, kept)
     result.then(
       (settled) => {
-        if (this.#results.get(event) !== result) return
+        if (this.#results.get(event) !== kept) return
         this.#results.delete(event)
-        if (this.members > 0) this.#keep(event, settled)
+        if (this.members > kept.takers || this.#isCatchingUp()) {
+          this.#keep(event, { result: settled, takers: kept.takers })
+        }
       },
       () => this.#results.delete(event),
     )
   }
 
-  #store(event: object, result: SharedResult): void {
-    this.#results.set(event, result)
-    this.#budget.take(result.payload.length)
-    const isCatchingUp = performance.now() - this.#joinedAtMs < CATCHING_UP_MS
-    const most = isCatchingUp && !this.#budget.spent ? MAX_RESULTS : MIN_RESULTS
+  #store(event: object, kept: Kept, { payload }: SharedResult): void {
+    this.#results.set(event, kept)
+    this.#budget.take(payload.length)
+    const most = this.#isCatchingUp() && !this.#budget.spent ? MAX_RESULTS : MIN_RESULTS
     for (const oldest of this.#results.keys()) {
       if (this.#results.size <= most) return
       this.#forget(oldest)
     }
   }
 
+  #isCatchingUp(): boolean {
+    return performance.now() - this.#joinedAtMs < CATCHING_UP_MS
+  }
+
   #forget(event: object): void {
-    const result = this.#results.get(event)
+    const kept = this.#results.get(event)
     this.#results.delete(event)
-    if (result && !isPromise(result)) this.#budget.give(result.payload.length)
+    if (kept && !isPromise(kept.result)) this.#budget.give(kept.result.payload.length)
   }
 }
 
