@@ -74,6 +74,7 @@ async function startSohbetContender({ redisUrl, source }: ContenderOptions): Pro
   const node = await startSohbet({
     cpu: SERVER_CPU,
     settings: { DATABASE_URL: source.databaseUrl, REDIS_URL: redisUrl },
+    nodeArgs: (process.env.SOHBET_ARGS ?? '').split(' ').filter(Boolean),
   })
   const quotes = new Map<number, Promise<string>>()
   const quoteIn = (room: number) => {

@@ -9,6 +9,18 @@ export function encodeGlobalId(typename: string, id: string | number | bigint): 
   return Buffer.from(`${typename}:${id}`).toString('base64url')
 }
 
+/** Encodes ids of one type. An event is executed for many operations: what was asked for last is asked for again. */
+export function createIdEncoder(typename: string): (id: string) => string {
+  let [lastId, globalId] = ['', '']
+  return (id) => {
+    if (id !== lastId) {
+      lastId = id
+      globalId = encodeGlobalId(typename, id)
+    }
+    return globalId
+  }
+}
+
 /** Throws BAD_USER_INPUT for what was never a global id. */
 export function decodeGlobalId(globalId: string): { typename: string; id: string } {
   const [typename, id, ...rest] = globalId.length > MAX_LENGTH ? [] : decode(globalId).split(':')

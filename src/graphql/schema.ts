@@ -11,7 +11,7 @@ import '../live/schema.ts'
 import '../server-info/schema.ts'
 import { type GraphQLSchema, isInterfaceType, lexicographicSortSchema, printSchema } from 'graphql'
 import { builder } from './builder.ts'
-import { encodeGlobalId } from './global-id.ts'
+import { createIdEncoder } from './global-id.ts'
 
 export function buildSchema(): GraphQLSchema {
   const schema = builder.toSchema({ sortSchema: false })
@@ -29,7 +29,8 @@ function resolveIdsAtOnce(schema: GraphQLSchema): void {
   for (const type of schema.getPossibleTypes(node)) {
     const { id } = type.getFields()
     if (!id) throw new Error(`${type.name} is a Node without an id`)
-    id.resolve = (parent: { id: string }) => encodeGlobalId(type.name, parent.id)
+    const encode = createIdEncoder(type.name)
+    id.resolve = (parent: { id: string }) => encode(parent.id)
   }
 }
 

@@ -2,7 +2,7 @@ import type { RoomEvent } from '../events/room-event.ts'
 import { REFUSALS } from '../graphql/base-types.ts'
 import { builder, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, pageComplexity } from '../graphql/builder.ts'
 import { requireViewer } from '../graphql/context.ts'
-import { encodeGlobalId } from '../graphql/global-id.ts'
+import { createIdEncoder, encodeGlobalId } from '../graphql/global-id.ts'
 import { parseInput } from '../graphql/input.ts'
 import { RoomEventInterface, RoomFeedItemInterface } from '../rooms/event-schema.ts'
 import { RoomType } from '../rooms/schema.ts'
@@ -34,6 +34,8 @@ const MessageQuoteType = builder.objectRef<MessageQuote>('MessageQuote').impleme
 
 export const MessageType = builder.objectRef<MessageRecord>('Message')
 
+const encodeRoomId = createIdEncoder('Room')
+
 builder.node(MessageType, {
   description: 'Something that a member wrote in a room.',
   id: { resolve: (message) => message.id },
@@ -52,7 +54,7 @@ builder.node(MessageType, {
       nullable: true,
       description: 'The message that this one replies to.',
     }),
-    roomId: t.id({ description: 'The room.', resolve: ({ roomId }) => encodeGlobalId('Room', roomId) }),
+    roomId: t.id({ description: 'The room.', resolve: ({ roomId }) => encodeRoomId(roomId) }),
     room: t.expose('room', {
       type: RoomType,
       description: 'The room, as it was when the message was read; in a live event, when the message was sent.',

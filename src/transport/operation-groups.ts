@@ -150,13 +150,13 @@ export class OperationGroup {
     this.#joinedAtMs = performance.now()
   }
 
-  /** Each member asks once. */
+  /** Each member asks once: alone, nobody else will ask. */
   resultOf(event: unknown): SharedResult | Promise<SharedResult> {
-    if (typeof event !== 'object' || event === null) return this.#run(event)
+    const isAlone = this.members === 1 && this.#results.size === 0
+    if (isAlone || typeof event !== 'object' || event === null) return this.#run(event)
     const kept = this.#results.get(event)
     if (kept) return this.#give(event, kept)
     const result = this.#run(event)
-    // Alone, nobody else will ask.
     if (this.members > 1) this.#keep(event, { result, takers: 1 })
     return result
   }
