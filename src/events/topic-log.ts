@@ -42,6 +42,8 @@ export function createTopicLog(db: Db, sources: readonly LogSource[]): TopicLog<
       return kept
     },
 
+    encode: encodeEvent,
+
     decode(message) {
       // Only this service's nodes publish on its topics, and only what encodeEvent made.
       const event = JSON.parse(message) as LogEvent

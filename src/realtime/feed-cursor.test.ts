@@ -7,15 +7,15 @@ import { ArrayLog } from '../../test/support/array-log.ts'
 import { createLogger } from '../platform/logger.ts'
 import { Feed } from './feed.ts'
 import { FeedCursor, type FeedItem } from './feed-cursor.ts'
-import { MemoryBudget } from './memory-budget.ts'
+import { MessageSlab } from './message-slab.ts'
 import { PAGE_SIZE, PageCache } from './page-cache.ts'
 import { DecodedEntries } from './recent-entries.ts'
 
 const TOPIC = 'room'
 
 function openFeed(log: ArrayLog, head = log.head(TOPIC)) {
-  const budget = new MemoryBudget(1024 * 1024)
-  const shared = { budget, decoded: new DecodedEntries<string>(), pages: new PageCache<string>() }
+  const slab = new MessageSlab(1024 * 1024)
+  const shared = { slab, decoded: new DecodedEntries(), pages: new PageCache<string>() }
   return new Feed({ topic: TOPIC, head, log, ...shared, logger: createLogger('fatal') })
 }
 

@@ -7,22 +7,21 @@ import { ArrayLog } from '../../test/support/array-log.ts'
 import { eventually } from '../../test/support/eventually.ts'
 import { createLogger } from '../platform/logger.ts'
 import { Feed } from './feed.ts'
-import { MemoryBudget } from './memory-budget.ts'
+import { MessageSlab } from './message-slab.ts'
 import { PageCache } from './page-cache.ts'
 import { DecodedEntries } from './recent-entries.ts'
 
 const TOPIC = 'room'
 const RING = 256
-const RING_WHEN_SPENT = 8
 const EARLY = 256
 const BYTES = 100
 const MIB = 1024 * 1024
 const logger = createLogger('fatal')
 
-function open({ log = new ArrayLog(), budget = new MemoryBudget(MIB), head = 0 } = {}) {
-  const decoded = new DecodedEntries<string>()
+function open({ log = new ArrayLog(), slab = new MessageSlab(MIB), head = 0 } = {}) {
+  const decoded = new DecodedEntries()
   const pages = new PageCache<string>()
-  return { log, budget, feed: new Feed({ topic: TOPIC, head, log, budget, decoded, pages, logger }) }
+  return { log, feed: new Feed({ topic: TOPIC, head, log, slab, decoded, pages, logger }) }
 }
 
 function appended(log: ArrayLog, count: number): string[] {
@@ -63,7 +62,7 @@ describe('a feed', () => {
     }: typeof arrivals extends fc.Arbitrary<infer T> ? T : never) => {
       const log = new ArrayLog()
       appended(log, count)
-      const { feed, budget } = open({ log, head: Math.min(startAt, count) })
+      const { feed } = open({ log, head: Math.min(startAt, count) })
       let seen = feed.head
       watch(feed, () => {
         expect(feed.head).toBeGreaterThanOrEqual(seen)
@@ -76,9 +75,7 @@ describe('a feed', () => {
       await eventually(() => expect(feed.head).toBe(count))
       const kept = recents(feed)
       expect(kept).toBe(Math.min(count - Math.min(startAt, count), RING))
-      expect(budget.usedBytes).toBe(kept * BYTES)
       feed.close()
-      expect(budget.usedBytes).toBe(0)
       expect(log.misuses).toEqual([])
     }
     // Many at once: most of the time goes to waiting for a late message that never comes.
@@ -109,17 +106,18 @@ describe('a feed', () => {
     expect(recents(feed)).toBe(RING)
   })
 
-  it('keeps only a few entries once the budget of the node is spent, and gives back what it took', () => {
-    const budget = new MemoryBudget(50 * BYTES)
+  it('keeps what the node has memory for, the newest of all feeds', () => {
+    const slab = new MessageSlab(8 * 1024)
     const log = new ArrayLog()
-    const messages = appended(log, 300)
-    const feeds = [1, 2, 3].map(() => open({ log, budget }).feed)
+    const messages = appended(log, 600)
+    const feeds = [1, 2, 3].map(() => open({ log, slab }).feed)
     for (const message of messages) for (const feed of feeds) feed.receive(message)
-    for (const feed of feeds) expect(feed.head).toBe(300)
-    expect(feeds.every((feed) => recents(feed) <= 50 + 1)).toBe(true)
-    expect(budget.usedBytes).toBeLessThanOrEqual((50 + feeds.length * RING_WHEN_SPENT) * BYTES)
-    for (const feed of feeds) feed.close()
-    expect(budget.usedBytes).toBe(0)
+    for (const feed of feeds) {
+      expect(feed.head).toBe(600)
+      // What was used last is decoded, whatever the slab has lost.
+      expect(recents(feed)).toBeGreaterThan(30)
+      expect(recents(feed)).toBeLessThan(RING)
+    }
   })
 
   it('lets readers of the same range share one read, at once or one after the other', async () => {
@@ -158,7 +156,7 @@ describe('a feed', () => {
   })
 
   it('goes on where retention overtook it', async () => {
-    const { log, feed, budget } = open()
+    const { log, feed } = open()
     const messages = appended(log, 30)
     for (const message of messages.slice(0, 5)) feed.receive(message)
     log.cut(TOPIC, 25)
@@ -171,7 +169,6 @@ describe('a feed', () => {
     feed.noteHead(31)
     await eventually(() => expect(feed.head).toBe(31))
     expect(recents(feed)).toBe(0)
-    expect(budget.usedBytes).toBe(0)
   })
 
   it('survives messages that are none', async () => {

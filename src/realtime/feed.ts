@@ -4,7 +4,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from '../platform/logger.ts'
-import type { MemoryBudget } from './memory-budget.ts'
+import type { MessageSlab } from './message-slab.ts'
 import { type FeedPages, PAGE_SIZE, type PageCache } from './page-cache.ts'
 import { type DecodedEntries, type EntryItem, RecentEntries } from './recent-entries.ts'
 import type { Entry, TopicLog } from './topic-log.ts'
@@ -31,9 +31,9 @@ export interface FeedOptions<E> {
   topic: string
   head: number
   log: TopicLog<E>
-  budget: MemoryBudget
-  /** One for all feeds of the node, as the budget and the pages are. */
-  decoded: DecodedEntries<E>
+  /** One for all feeds of the node, as the next two are. */
+  slab: MessageSlab
+  decoded: DecodedEntries
   pages: PageCache<E>
   logger: Logger
 }
@@ -57,8 +57,8 @@ export class Feed<E> {
   constructor(options: FeedOptions<E>) {
     this.topic = options.topic
     this.#log = options.log
-    const { budget, decoded } = options
-    this.#recent = new RecentEntries({ budget, decoded, decode: (message) => this.#log.decode(message) })
+    const { slab, decoded } = options
+    this.#recent = new RecentEntries({ slab, decoded, decode: (message) => this.#log.decode(message) })
     this.#logger = options.logger
     this.#head = options.head
     this.#known = options.head
@@ -175,7 +175,7 @@ export class Feed<E> {
     }
   }
 
-  #accept(entry: Entry<E>, message: string | null): void {
+  #accept(entry: Entry<E>, message: string): void {
     this.#head = entry.seq
     this.#recent.push(entry, message)
   }
@@ -214,7 +214,7 @@ export class Feed<E> {
       if (entry.seq <= this.#head) continue
       // Retention overtook this node: the missing entries are gone; readers find out by their own position.
       if (entry.seq > this.#head + 1) this.#forget(entry.seq - 1)
-      this.#accept(entry, null)
+      this.#accept(entry, this.#log.encode(entry.event))
     }
     for (const seq of this.#early.keys()) if (seq <= this.#head) this.#early.delete(seq)
     this.#acceptEarly()

@@ -187,7 +187,7 @@ describe('a hub', () => {
     const property = fc.asyncProperty(stories, fc.record(options), async (all, { lingerMs, latency }) => {
       const log = new ArrayLog(() => turns(latency))
       const restless = createRestlessBus()
-      const hub = new Hub({ bus: restless.bus, log, logger, sweepIntervalMs: 20, lingerMs, budgetBytes: 100_000 })
+      const hub = new Hub({ bus: restless.bus, log, logger, sweepIntervalMs: 20, lingerMs, recentBytes: 100_000 })
       try {
         await Promise.all(all.map((steps, i) => new Story(`topic-${i}`, { hub, log, restless }).play(steps)))
         // Nobody reads any more: nothing stays open.

@@ -6,7 +6,7 @@ import type { Logger } from '../platform/logger.ts'
 import type { EventBus } from './event-bus.ts'
 import { Feed } from './feed.ts'
 import { FeedCursor } from './feed-cursor.ts'
-import { MemoryBudget } from './memory-budget.ts'
+import { MessageSlab } from './message-slab.ts'
 import { PageCache } from './page-cache.ts'
 import { DecodedEntries } from './recent-entries.ts'
 import type { TopicLog } from './topic-log.ts'
@@ -19,8 +19,8 @@ export interface HubOptions<E> {
   sweepIntervalMs: number
   /** How long a feed stays open after its last reader left, in milliseconds. Default 10,000. */
   lingerMs?: number
-  /** Memory for recent entries of all feeds together, in bytes. Default 64 MiB. */
-  budgetBytes?: number
+  /** Memory for recent entries of all feeds together, in bytes. Default 32 MiB. */
+  recentBytes?: number
 }
 
 interface OpenFeed<E> {
@@ -37,9 +37,9 @@ const EARLY_MAX_MESSAGES = 1_000
 
 export class Hub<E> {
   readonly #options: Required<HubOptions<E>>
-  readonly #budget: MemoryBudget
+  readonly #slab: MessageSlab
   readonly #pages = new PageCache<E>()
-  readonly #decoded = new DecodedEntries<E>()
+  readonly #decoded = new DecodedEntries()
   /** The heads of topics whose feeds start: many at once after a break. */
   readonly #heads: Batcher<string, number>
   readonly #open = new Map<string, Promise<OpenFeed<E>>>()
@@ -50,8 +50,8 @@ export class Hub<E> {
   #closed = false
 
   constructor(options: HubOptions<E>) {
-    this.#options = { lingerMs: 10_000, budgetBytes: 64 * 1024 * 1024, ...options }
-    this.#budget = new MemoryBudget(this.#options.budgetBytes)
+    this.#options = { lingerMs: 10_000, recentBytes: 32 * 1024 * 1024, ...options }
+    this.#slab = new MessageSlab(this.#options.recentBytes)
     this.#heads = new Batcher({
       run: async (topics) => {
         const heads = await this.#options.log.heads(topics)
@@ -113,7 +113,7 @@ export class Hub<E> {
 
   async #startFeed(topic: string): Promise<OpenFeed<E>> {
     const { bus, log, logger } = this.#options
-    const [budget, decoded, pages] = [this.#budget, this.#decoded, this.#pages]
+    const [slab, decoded, pages] = [this.#slab, this.#decoded, this.#pages]
     // Listen first, then read the head: nothing can fall between the two.
     const early: string[] = []
     let receive = (message: string) => {
@@ -127,7 +127,7 @@ export class Hub<E> {
       })
     try {
       const head = await this.#heads.call(topic)
-      const feed = new Feed({ topic, head, log, budget, decoded, pages, logger })
+      const feed = new Feed({ topic, head, log, slab, decoded, pages, logger })
       receive = (message) => feed.receive(message)
       for (const message of early) feed.receive(message)
       return { feed, readers: 0, unsubscribe, linger: null }

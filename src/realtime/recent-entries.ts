@@ -1,9 +1,9 @@
-// The newest entries of a feed, for readers that are close behind. Whatever lives for a while is what a garbage collector
-// has most work with, and an event is some thirty objects: so only what was used last, over all feeds, stays decoded;
-// before that an entry is the one text that the bus brought, and decoded anew for whoever still asks.
-// Invariant: the entries follow one another without a gap, and an answer for a seq is always the same entry in content.
+// The newest entries of a feed, for readers that are close behind: as they came by the bus, in the node's slab, and the few
+// that were used last also decoded. An event is some thirty objects; kept for a while by the thousand, collecting them
+// cost more than delivering.
+// Invariant: an answer for a seq is always the same entry in content; what is not there any more stands in the log.
 
-import type { MemoryBudget } from './memory-budget.ts'
+import { type MessageSlab, NOWHERE } from './message-slab.ts'
 import type { Entry } from './topic-log.ts'
 
 /** An entry as readers take it: one object for all who take it soon after it came. */
@@ -12,84 +12,103 @@ export interface EntryItem<E> {
   readonly entry: Entry<E>
 }
 
-/** Most recent entries that a feed keeps. */
+/** Most entries of a feed, and how many it has place for at first: both powers of two. */
 const MAX_ENTRIES = 256
-/** What every feed may keep even when the node's budget is spent. */
-const MIN_ENTRIES = 8
+const FIRST_ENTRIES = 8
 /** Entries of all feeds that stay decoded: more than one turn of the event loop usually brings. */
 const MAX_DECODED = 128
 
-interface Slot<E> {
-  readonly bytes: number
-  /** What the item can be decoded from; null for one that was read from the log, which stays as it is. */
-  readonly message: string | null
-  item: EntryItem<E> | null
+/** What keeps decoded entries of its own. */
+interface Owner {
+  forgetDecoded(seq: number): void
 }
 
-/** Which entries of a node are decoded: the last ones that were asked for. */
-export class DecodedEntries<E> {
-  readonly #slots: Slot<E>[] = []
+/** Which entries of a node are decoded: those that were asked for last. */
+export class DecodedEntries {
+  readonly #owners: Owner[] = []
+  readonly #seqs: number[] = []
   #next = 0
 
-  add(slot: Slot<E>): void {
-    const oldest = this.#slots[this.#next]
-    if (oldest) oldest.item = null
-    this.#slots[this.#next] = slot
+  add(owner: Owner, seq: number): void {
+    this.#owners[this.#next]?.forgetDecoded(this.#seqs[this.#next] ?? 0)
+    this.#owners[this.#next] = owner
+    this.#seqs[this.#next] = seq
     this.#next = (this.#next + 1) % MAX_DECODED
   }
 }
 
 export interface RecentEntriesOptions<E> {
-  budget: MemoryBudget
-  decoded: DecodedEntries<E>
+  /** One for all feeds of the node, both. */
+  slab: MessageSlab
+  decoded: DecodedEntries
   decode: (message: string) => Entry<E>
 }
 
 export class RecentEntries<E> {
   readonly #options: RecentEntriesOptions<E>
-  #slots: Slot<E>[] = []
-  #firstSeq = 0
+  /** By seq, in turns. */
+  #places = new Float64Array(FIRST_ENTRIES).fill(NOWHERE)
+  #items: (EntryItem<E> | null)[] = new Array<null>(FIRST_ENTRIES).fill(null)
+  /** The entries are those above `#floor` up to `#head`. */
+  #floor = 0
+  #head = 0
 
   constructor(options: RecentEntriesOptions<E>) {
     this.#options = options
   }
 
-  /** Adds the entry after the newest one, with the bus message that it was decoded from if it came by the bus. */
-  push(entry: Entry<E>, message: string | null): void {
-    const { budget } = this.#options
-    if (this.#slots.length === 0) this.#firstSeq = entry.seq
-    this.#slots.push(this.#hold({ bytes: entry.bytes, message, item: { kind: 'entry', entry } }))
-    budget.take(entry.bytes)
-    const most = budget.spent ? MIN_ENTRIES : MAX_ENTRIES
-    while (this.#slots.length > most) this.#dropOldest()
+  /** Adds the entry that follows the newest one, with its bus message. After `clear` it may be any. */
+  push(entry: Entry<E>, message: string): void {
+    const { slab, decoded } = this.#options
+    if (this.#head === this.#floor) this.#floor = entry.seq - 1
+    this.#head = entry.seq
+    if (this.#head - this.#floor > this.#items.length) this.#makeRoom()
+    const index = entry.seq & (this.#items.length - 1)
+    this.#places[index] = slab.put(message)
+    this.#items[index] = { kind: 'entry', entry }
+    decoded.add(this, entry.seq)
   }
 
   /** The entry at `seq`, if it is still there. */
   at(seq: number): EntryItem<E> | undefined {
-    const slot = this.#slots[seq - this.#firstSeq]
-    if (!slot) return undefined
-    if (slot.item) return slot.item
-    const { decode } = this.#options
-    // Only what came as a message loses its item.
-    slot.item = { kind: 'entry', entry: decode(slot.message as string) }
-    this.#hold(slot)
-    return slot.item
+    if (seq <= this.#floor || seq > this.#head) return undefined
+    const { slab, decoded, decode } = this.#options
+    const index = seq & (this.#items.length - 1)
+    const known = this.#items[index]
+    if (known) return known
+    const message = slab.read(this.#places[index] ?? NOWHERE)
+    if (message === null) return undefined
+    const item: EntryItem<E> = { kind: 'entry', entry: decode(message) }
+    this.#items[index] = item
+    decoded.add(this, seq)
+    return item
   }
 
   clear(): void {
-    this.#options.budget.give(this.#slots.reduce((sum, { bytes }) => sum + bytes, 0))
-    this.#slots = []
+    this.#items.fill(null)
+    this.#floor = this.#head
   }
 
-  #hold(slot: Slot<E>): Slot<E> {
-    if (slot.message !== null) this.#options.decoded.add(slot)
-    return slot
+  /** See DecodedEntries. The place may have been taken by a later entry. */
+  forgetDecoded(seq: number): void {
+    const index = seq & (this.#items.length - 1)
+    if (this.#items[index]?.entry.seq === seq) this.#items[index] = null
   }
 
-  #dropOldest(): void {
-    const oldest = this.#slots.shift()
-    if (!oldest) return
-    this.#firstSeq++
-    this.#options.budget.give(oldest.bytes)
+  /** For one entry more: twice the places, or that of the oldest. */
+  #makeRoom(): void {
+    if (this.#items.length === MAX_ENTRIES) {
+      this.#floor++
+      return
+    }
+    const [places, items] = [this.#places, this.#items]
+    const size = items.length * 2
+    this.#places = new Float64Array(size).fill(NOWHERE)
+    this.#items = new Array<null>(size).fill(null)
+    for (let seq = this.#floor + 1; seq < this.#head; seq++) {
+      const [from, to] = [seq & (items.length - 1), seq & (size - 1)]
+      this.#places[to] = places[from] ?? NOWHERE
+      this.#items[to] = items[from] ?? null
+    }
   }
 }

@@ -18,6 +18,8 @@ export interface TopicLog<E> {
    * a head seen before. Without a gap, except that what retention removed is missing at the beginning.
    */
   read(topic: string, after: number, upTo: number, limit: number): Promise<Entry<E>[]>
+  /** The event as a bus message. */
+  encode(event: E): string
   /** The entry that a bus message carries. Throws when it is not one. */
   decode(message: string): Entry<E>
 }

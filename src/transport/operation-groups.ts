@@ -5,8 +5,8 @@
 
 import type { ExecutionArgs, ExecutionResult, GraphQLError, GraphQLSchema } from 'graphql'
 import type { Context } from '../graphql/context.ts'
-import { MemoryBudget } from '../realtime/memory-budget.ts'
 import { createEventExecution, type ExecuteEvent, isPromise } from './event-execution.ts'
+import { MemoryBudget } from './memory-budget.ts'
 import { type AnalyzeOperation, createOperationAnalysis } from './operation-analysis.ts'
 
 /** What all groups of a node may keep of results together, in bytes of their JSON. */

@@ -87,6 +87,12 @@ export class ArrayLog implements TopicLog<string> {
     return page
   }
 
+  /** An event of this log is its topic and its seq. */
+  encode(event: string): string {
+    const [topic = '', seq] = event.split(' ')
+    return this.message(topic, Number(seq))
+  }
+
   decode(message: string): Entry<string> {
     return JSON.parse(message) as Entry<string>
   }

@@ -1,4 +1,4 @@
-/** What all feeds of a node may keep of recent entries together. A soft limit: feeds shrink to a few entries when it is spent. */
+/** What many of a kind may keep together. A soft limit: each keeps only a little once it is spent. */
 export class MemoryBudget {
   readonly #maxBytes: number
   #usedBytes = 0
