@@ -4,17 +4,21 @@ import { readFile } from 'node:fs/promises'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
-import { createAuthenticator, hasExpired } from './auth/authenticator.ts'
+import { createAuthenticator } from './auth/authenticator.ts'
 import { createDevelopmentSignIn } from './auth/development-sign-in.ts'
+import { createAuth } from './auth/service.ts'
+import { Sessions } from './auth/sessions.ts'
 import { createTokenVerifier } from './auth/token-verifier.ts'
 import type { Config } from './config.ts'
 import { createPublisher } from './events/publisher.ts'
 import { startRetention } from './events/retention.ts'
+import type { LogEvent } from './events/room-event.ts'
 import { createTopicLog } from './events/topic-log.ts'
 import { MAX_PAGE_SIZE } from './graphql/builder.ts'
 import type { Services } from './graphql/context.ts'
 import { encodeGlobalId } from './graphql/global-id.ts'
 import { buildSchema, printPublishedSchema } from './graphql/schema.ts'
+import { RoomRights } from './live/room-rights.ts'
 import { createLive } from './live/service.ts'
 import { sendMessageRule } from './messages/input-rules.ts'
 import { createMessages } from './messages/service.ts'
@@ -26,9 +30,9 @@ import { Closers } from './platform/closers.ts'
 import { createDb, type Db } from './platform/db.ts'
 import { newId } from './platform/ids.ts'
 import type { Logger } from './platform/logger.ts'
-import type { Viewer } from './platform/viewer.ts'
 import { createPresence } from './presence/service.ts'
 import { Hub } from './realtime/hub.ts'
+import type { Entry } from './realtime/topic-log.ts'
 import { createRoomEventSource } from './rooms/event-source.ts'
 import { createRooms } from './rooms/service.ts'
 import { createServerInfo } from './server-info/service.ts'
@@ -154,7 +158,9 @@ async function createServices(parts: ServiceParts, opened: Closers) {
   const { bus, presenceStore } = realtime
   const log = createTopicLog(db, [createMessageSource(db), createRoomEventSource(db)])
   const publisher = createPublisher({ bus, log, logger })
-  const hub = new Hub({ bus, log, logger, sweepIntervalMs: config.realtime.sweepIntervalMs })
+  const rights = new RoomRights()
+  const observe = ({ event }: Entry<LogEvent>) => rights.observe(event)
+  const hub = new Hub({ bus, log, observe, logger, sweepIntervalMs: config.realtime.sweepIntervalMs })
   opened.add(() => hub.close())
 
   const users = createUsers({ db, publisher })
@@ -162,7 +168,9 @@ async function createServices(parts: ServiceParts, opened: Closers) {
   const messages = createMessages({ db, publisher, rooms })
   const presence = createPresence({ store: presenceStore, bus, rooms, users, logger, ...config.presence })
   opened.add(() => presence.close())
-  const live = createLive({ hub, rooms, users, presence })
+  const sessions = new Sessions(clock)
+  opened.add(() => sessions.close())
+  const live = createLive({ hub, rights, rooms, users, presence, openSession: sessions.open })
   const limits = {
     messageCharacters: config.limits.maxMessageCharacters,
     requestBytes: config.http.maxBodyBytes,
@@ -179,15 +187,15 @@ async function createServices(parts: ServiceParts, opened: Closers) {
     clock,
   })
   const sendRule = sendMessageRule(config.limits.maxMessageCharacters)
-  const services: Services = { users, rooms, messages, presence, live, serverInfo, sendMessageRule: sendRule }
-
   const signIn = await createSignIn(config, { dataDir, clock })
   const authenticate = createAuthenticator({
     verifier: createTokenVerifier(signIn.identity, { clock }),
     users,
   })
+  const auth = createAuth({ authenticate, sessions })
+  const services: Services = { auth, users, rooms, messages, presence, live, serverInfo, sendMessageRule: sendRule }
   const authorized = {
-    hasExpired: (viewer: Viewer) => hasExpired(viewer, clock),
+    openSession: sessions.open,
     connect({ userId }: { userId: string }, connectionId: string) {
       const leave = presence.connect({ id: connectionId, userId })
       return () => {

@@ -26,7 +26,7 @@ export function openProduct(url: string): StoreWriter {
   const messages = createMessages({ db, publisher: NO_PUBLISHER, rooms })
   return {
     write(room, person) {
-      const viewer = { userId: seedId(person), expiresAt: new Date(Number.MAX_SAFE_INTEGER) }
+      const viewer = { userId: seedId(person), issuedAt: null, expiresAt: new Date(Number.MAX_SAFE_INTEGER) }
       const message = { roomId: seedId(room), text: TEXT, replyToId: null, clientMessageId: randomUUID() }
       return messages.sendMessage(viewer, message)
     },

@@ -1,4 +1,3 @@
-import type { Clock } from '../platform/clock.ts'
 import type { Viewer } from '../platform/viewer.ts'
 import type { Users } from '../users/service.ts'
 import { bearerToken } from './bearer.ts'
@@ -10,9 +9,14 @@ import { CLOCK_TOLERANCE_SECONDS, type TokenVerifier } from './token-verifier.ts
  */
 export type Authenticate = (authorization: string | null | undefined) => Promise<Viewer | null>
 
-/** For a viewer who was let in earlier: whether their token counts no more. The same minute's grace as at the door. */
-export function hasExpired({ expiresAt }: Viewer, clock: Clock): boolean {
-  return expiresAt.getTime() + CLOCK_TOLERANCE_SECONDS * 1_000 < clock.now()
+/** From when on a viewer's token counts no more, in ms since the Unix epoch: the same minute's grace as at the door. */
+export function endsAtMs({ expiresAt }: Viewer): number {
+  return expiresAt.getTime() + CLOCK_TOLERANCE_SECONDS * 1_000
+}
+
+/** Whether only tokens that were issued later still count. One that does not say when it was issued does not. */
+export function isRevoked({ issuedAt }: Viewer, validFrom: Date): boolean {
+  return issuedAt === null || issuedAt < validFrom
 }
 
 export function createAuthenticator({ verifier, users }: { verifier: TokenVerifier; users: Users }): Authenticate {
@@ -20,6 +24,6 @@ export function createAuthenticator({ verifier, users }: { verifier: TokenVerifi
     const token = bearerToken(authorization)
     if (token === null) return null
     const { subject, name, picture, issuedAt, expiresAt } = await verifier.verify(token)
-    return { userId: await users.ensureUser({ subject, name, picture, issuedAt }), expiresAt }
+    return { userId: await users.ensureUser({ subject, name, picture, issuedAt }), issuedAt, expiresAt }
   }
 }

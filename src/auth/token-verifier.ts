@@ -35,7 +35,7 @@ export interface TokenVerifierOptions {
 
 /** How far the clocks of issuer and server may differ. */
 export const CLOCK_TOLERANCE_SECONDS = 60
-const MAX_TOKEN_BYTES = 8 * 1024
+export const MAX_TOKEN_BYTES = 8 * 1024
 const CACHED_TOKENS = 10_000
 const CACHED_MS = 5 * 60_000
 const PUBLIC_KEY_ALGORITHMS = [

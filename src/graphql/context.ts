@@ -1,5 +1,6 @@
 import type { Db } from '../platform/db.ts'
 import { GateError } from '../platform/errors.ts'
+import type { Session } from '../platform/session.ts'
 import type { Viewer } from '../platform/viewer.ts'
 
 /**
@@ -16,6 +17,8 @@ export interface Context extends Services {
   readonly requestId: string
   /** Null when the caller has shown no token. */
   readonly viewer: Viewer | null
+  /** That of the connection, which ends with all its streams; null where the operation has brought its own token. */
+  readonly session: Session | null
   /** The connection that carries the operation: a socket, or a single HTTP request. */
   readonly connectionId: string
 }

@@ -1,7 +1,7 @@
 import type { UserEvent } from '../events/room-event.ts'
 import type { StreamMark } from '../events/stream-mark.ts'
 import { builder } from '../graphql/builder.ts'
-import { requireViewer } from '../graphql/context.ts'
+import { type Context, requireViewer } from '../graphql/context.ts'
 import { encodeGlobalId, idOfType } from '../graphql/global-id.ts'
 import { MessageType } from '../messages/schema.ts'
 import { GateError } from '../platform/errors.ts'
@@ -9,7 +9,8 @@ import { RoomPresenceItem } from '../presence/schema.ts'
 import { RoomFeedItemInterface } from '../rooms/event-schema.ts'
 import { RoomType } from '../rooms/schema.ts'
 import { UserType } from '../users/schema.ts'
-import type { Live } from './service.ts'
+import type { Access, Live } from './service.ts'
+import { throwIfEnd } from './stream-end.ts'
 
 declare module '../graphql/context.ts' {
   interface Services {
@@ -90,6 +91,11 @@ function requireAfter(after: number | null | undefined): number | null {
   return after
 }
 
+function requireAccess(context: Context): Access {
+  const { session, connectionId } = context
+  return { viewer: requireViewer(context), session, connectionId }
+}
+
 builder.subscriptionFields((t) => ({
   roomEvents: t.field({
     type: RoomFeedItemInterface,
@@ -97,13 +103,8 @@ builder.subscriptionFields((t) => ({
       'The room’s log, live: with `after: n` the events n+1, n+2, … each exactly once and in order, then CaughtUp, then what happens. Being subscribed is being present in the room.',
     args: { roomId: t.arg.id(roomIdArg), after: t.arg.int({ description: afterHelp }) },
     subscribe: (_root, { roomId, after }, context) =>
-      context.live.openRoomEvents(
-        requireViewer(context),
-        context.connectionId,
-        requireRoomId(roomId),
-        requireAfter(after),
-      ),
-    resolve: (item) => item,
+      context.live.openRoomEvents(requireAccess(context), requireRoomId(roomId), requireAfter(after)),
+    resolve: throwIfEnd,
   }),
   messageAdded: t.field({
     type: MessageType,
@@ -111,13 +112,9 @@ builder.subscriptionFields((t) => ({
       'The room’s messages, live: the same stream as `roomEvents`, messages only. Resume with the `seq` of the last message. Refused with RESYNC_REQUIRED where the log does not reach back to `after`.',
     args: { roomId: t.arg.id(roomIdArg), after: t.arg.int({ description: afterHelp }) },
     subscribe: (_root, { roomId, after }, context) =>
-      context.live.openMessages(
-        requireViewer(context),
-        context.connectionId,
-        requireRoomId(roomId),
-        requireAfter(after),
-      ),
-    resolve: (item) => {
+      context.live.openMessages(requireAccess(context), requireRoomId(roomId), requireAfter(after)),
+    resolve: (itemOrEnd) => {
+      const item = throwIfEnd(itemOrEnd)
       if ('type' in item) {
         const { fromSeq } = item
         throw new GateError('RESYNC_REQUIRED', 'The log was cut behind this stream: read the history anew.', {
@@ -133,15 +130,15 @@ builder.subscriptionFields((t) => ({
       'Who is in the room: first a snapshot, then who comes, leaves, goes away, comes back, and who types. Being subscribed is being present in the room.',
     args: { roomId: t.arg.id(roomIdArg) },
     subscribe: (_root, { roomId }, context) =>
-      context.live.openRoomPresence(requireViewer(context), context.connectionId, requireRoomId(roomId)),
-    resolve: (item) => item,
+      context.live.openRoomPresence(requireAccess(context), requireRoomId(roomId)),
+    resolve: throwIfEnd,
   }),
   viewerEvents: t.field({
     type: ViewerEvent,
     description: 'What happens to the viewer themself, on all their devices: rooms gained and lost, profile changes.',
     args: { after: t.arg.int({ description: afterHelp }) },
     subscribe: (_root, { after }, context) =>
-      context.live.openViewerEvents(requireViewer(context), context.connectionId, requireAfter(after)),
-    resolve: (item) => item,
+      context.live.openViewerEvents(requireAccess(context), requireAfter(after)),
+    resolve: throwIfEnd,
   }),
 }))

@@ -9,6 +9,8 @@ export const ERROR_CODES = {
   DIRECT_ROOM: 'A direct room cannot be joined, left, renamed or archived.',
   UNAUTHENTICATED: 'The operation needs a token and there is none, or it is not valid.',
   TOKEN_EXPIRED: 'The token has expired: repeat with a fresh one.',
+  TOKEN_REVOKED: 'The token was revoked: sign in anew.',
+  STREAM_ENDED: 'The right to the stream is gone; `extensions.reason` says by what.',
   BAD_USER_INPUT: 'An argument is malformed: an id, a cursor, a number out of range, or text that cannot be stored.',
   BAD_REQUEST: 'The request is not a well-formed GraphQL request.',
   PAYLOAD_TOO_LARGE: 'The request is larger than the server accepts.',

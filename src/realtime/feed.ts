@@ -35,6 +35,8 @@ export interface FeedOptions<E> {
   slab: MessageSlab
   decoded: DecodedEntries
   pages: PageCache<E>
+  /** Sees every entry when it is accepted, before any reader. Must not throw. */
+  observe?: (entry: Entry<E>) => void
   logger: Logger
 }
 
@@ -42,6 +44,7 @@ export class Feed<E> {
   readonly topic: string
   readonly #log: TopicLog<E>
   readonly #logger: Logger
+  readonly #observe: ((entry: Entry<E>) => void) | undefined
   readonly #closed = new AbortController()
   /** What the controller says, without the cost of asking it for every reader and event. */
   #isClosed = false
@@ -60,6 +63,7 @@ export class Feed<E> {
     const { slab, decoded } = options
     this.#recent = new RecentEntries({ slab, decoded, decode: (message) => this.#log.decode(message) })
     this.#logger = options.logger
+    this.#observe = options.observe
     this.#head = options.head
     this.#known = options.head
     this.#pages = options.pages.open(options.head, (after, upTo) => this.#log.read(this.topic, after, upTo, PAGE_SIZE))
@@ -178,6 +182,7 @@ export class Feed<E> {
   #accept(entry: Entry<E>, message: string): void {
     this.#head = entry.seq
     this.#recent.push(entry, message)
+    this.#observe?.(entry)
   }
 
   #repairSoon(waitMs: number): void {

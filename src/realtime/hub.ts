@@ -9,7 +9,7 @@ import { FeedCursor } from './feed-cursor.ts'
 import { MessageSlab } from './message-slab.ts'
 import { PageCache } from './page-cache.ts'
 import { DecodedEntries } from './recent-entries.ts'
-import type { TopicLog } from './topic-log.ts'
+import type { Entry, TopicLog } from './topic-log.ts'
 
 export interface HubOptions<E> {
   bus: EventBus
@@ -19,6 +19,8 @@ export interface HubOptions<E> {
   sweepIntervalMs: number
   /** How long a feed stays open after its last reader left, in milliseconds. Default 10,000. */
   lingerMs?: number
+  /** See FeedOptions. */
+  observe?: (entry: Entry<E>) => void
   /** Memory for recent entries of all feeds together, in bytes. Default 32 MiB. */
   recentBytes?: number
 }
@@ -50,7 +52,7 @@ export class Hub<E> {
   #closed = false
 
   constructor(options: HubOptions<E>) {
-    this.#options = { lingerMs: 10_000, recentBytes: 32 * 1024 * 1024, ...options }
+    this.#options = { observe: () => {}, lingerMs: 10_000, recentBytes: 32 * 1024 * 1024, ...options }
     this.#slab = new MessageSlab(this.#options.recentBytes)
     this.#heads = new Batcher({
       run: async (topics) => {
@@ -112,7 +114,7 @@ export class Hub<E> {
   }
 
   async #startFeed(topic: string): Promise<OpenFeed<E>> {
-    const { bus, log, logger } = this.#options
+    const { bus, log, observe, logger } = this.#options
     const [slab, decoded, pages] = [this.#slab, this.#decoded, this.#pages]
     // Listen first, then read the head: nothing can fall between the two.
     const early: string[] = []
@@ -127,7 +129,7 @@ export class Hub<E> {
       })
     try {
       const head = await this.#heads.call(topic)
-      const feed = new Feed({ topic, head, log, slab, decoded, pages, logger })
+      const feed = new Feed({ topic, head, log, slab, decoded, pages, observe, logger })
       receive = (message) => feed.receive(message)
       for (const message of early) feed.receive(message)
       return { feed, readers: 0, unsubscribe, linger: null }

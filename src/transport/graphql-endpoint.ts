@@ -9,6 +9,7 @@ import { presentError } from '../graphql/errors.ts'
 import { GateError } from '../platform/errors.ts'
 import { newId } from '../platform/ids.ts'
 import type { Logger } from '../platform/logger.ts'
+import type { Session } from '../platform/session.ts'
 import type { Viewer } from '../platform/viewer.ts'
 import { type CorsOrigins, isAllowedOrigin } from './cors.ts'
 import type { FrameSink } from './direct-delivery.ts'
@@ -23,7 +24,7 @@ const REQUEST_ID = /^[\w.:-]{1,100}$/
 export interface EndpointOptions {
   schema: GraphQLSchema
   /** What every operation's context has beside the request's own. */
-  services: Omit<Context, 'requestId' | 'viewer' | 'connectionId'>
+  services: Omit<Context, 'requestId' | 'viewer' | 'session' | 'connectionId'>
   authenticate: (authorization: string | null | undefined) => Promise<Viewer | null>
   corsOrigins: CorsOrigins
   /** Null: no GraphiQL. */
@@ -34,6 +35,7 @@ export interface EndpointOptions {
 /** What the WebSocket server hands over with each operation. */
 export interface SocketContext {
   viewer: Viewer | null
+  session: Session | null
   connectionId: string
   sink: FrameSink
 }
@@ -55,7 +57,7 @@ export function createGraphQLEndpoint({ schema, services, authenticate, logger, 
     const requestId = requestIdOf(request)
     try {
       const viewer = await authenticate(request.headers.get('authorization'))
-      return { ...services, requestId, viewer, connectionId: newId() }
+      return { ...services, requestId, viewer, session: null, connectionId: newId() }
     } catch (error) {
       // Here, where the request is known, so that the answer names it.
       throw withStatus(present(error, requestId))

@@ -9,6 +9,7 @@ import { presentError } from '../graphql/errors.ts'
 import { GateError } from '../platform/errors.ts'
 import { newId } from '../platform/ids.ts'
 import type { Logger } from '../platform/logger.ts'
+import type { OpenSession, Session } from '../platform/session.ts'
 import type { Viewer } from '../platform/viewer.ts'
 import { CLOSE_CODES } from './close-codes.ts'
 import { GRAPHQL_PATH, type GraphQLEndpoint, type SocketContext } from './graphql-endpoint.ts'
@@ -22,13 +23,12 @@ export interface WebSocketServerOptions {
   authenticate: (authorization: string | null | undefined) => Promise<Viewer | null>
   /** The user is connected from now on, until the returned function is called. */
   connect: (viewer: Viewer, connectionId: string) => () => void
+  openSession: OpenSession
   /** What the connection acknowledgement says of the server, beside the time and the viewer. */
   description: { name: string; version: string }
   describeViewer: (viewer: Viewer) => Promise<object | null>
   maxPayloadBytes: number
   maxSubscriptionsPerConnection: number
-  /** Whether the token that proved a viewer still counts: a socket may outlive it. */
-  hasExpired: (viewer: Viewer) => boolean
   keepAliveMs: number
   /** Whether clients that offer permessage-deflate get it. */
   compression: boolean
@@ -39,7 +39,8 @@ export interface WebSocketServerOptions {
 /** What a socket carries beside what graphql-ws keeps. */
 type SocketState = {
   connectionId: string
-  viewer: Viewer | null
+  /** Null without a token. */
+  session: Session | null
   leave: () => void
 }
 
@@ -58,24 +59,14 @@ export interface GraphQLWebSocketServer {
 }
 
 export function createWebSocketServer(options: WebSocketServerOptions): GraphQLWebSocketServer {
-  const { server, endpoint, authenticate, connect, hasExpired, description, describeViewer, logger } = options
+  const { server, endpoint, authenticate, connect, openSession, description, describeViewer, logger } = options
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: options.maxPayloadBytes,
     perMessageDeflate: options.compression ? COMPRESSION : false,
     handleProtocols,
   })
-  server.on('upgrade', (request: IncomingMessage, socket, head) => {
-    // Node takes its own listener away with the upgrade: without one, a client's reset would end the process.
-    socket.on('error', destroyThis)
-    if (URL.parse(request.url ?? '', 'http://host')?.pathname !== GRAPHQL_PATH) {
-      // A peer that never closes its side must not keep the socket.
-      socket.once('finish', () => socket.destroy())
-      socket.end('HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 0\r\n\r\n')
-      return
-    }
-    sockets.handleUpgrade(request, socket, head, (webSocket) => sockets.emit('connection', webSocket, request))
-  })
+  acceptUpgrades(server, sockets)
 
   const protocol = makeServer<Parameters, SocketExtra & Partial<SocketState>>({
     connectionInitWaitTimeout: CONNECTION_INIT_TIMEOUT_MS,
@@ -87,15 +78,20 @@ export function createWebSocketServer(options: WebSocketServerOptions): GraphQLW
       const { extra, connectionParams } = connection
       extra.connectionId = newId()
       forget(connection, 'connectionParams')
+      let viewer: Viewer | null
       try {
-        extra.viewer = await authenticate(authorizationOf(connectionParams))
+        viewer = await authenticate(authorizationOf(connectionParams))
       } catch (error) {
         refuse(extra.queue, error, logger)
         return false
       }
-      const { viewer, connectionId } = extra
+      const { queue, socket, connectionId } = extra
       // The client may have gone while its token was checked.
-      if (viewer && extra.socket.readyState === extra.socket.OPEN) extra.leave = connect(viewer, connectionId)
+      if (viewer && socket.readyState === socket.OPEN) {
+        // Its streams end with the socket; whoever comes back with a fresh token goes on where they were.
+        extra.session = openSession(viewer, (why) => queue.close(CLOSE_CODES.FORBIDDEN, why))
+        extra.leave = connect(viewer, connectionId)
+      }
       return {
         server: description,
         time: new Date().toISOString(),
@@ -104,6 +100,7 @@ export function createWebSocketServer(options: WebSocketServerOptions): GraphQLW
       }
     },
     onClose({ extra }) {
+      extra.session?.close()
       extra.leave?.()
     },
     async onSubscribe({ subscriptions, extra }, operationId, payload) {
@@ -113,13 +110,11 @@ export function createWebSocketServer(options: WebSocketServerOptions): GraphQLW
         return [new GraphQLError(`A connection holds at most ${limit} subscriptions.`, { extensions })]
       }
       try {
+        const session = extra.session ?? null
         // GraphiQL signs in with each operation (its Headers tab), not with the connection.
-        const viewer = extra.viewer ?? (await authenticate(authorizationOf(payload.extensions?.headers)))
-        if (viewer && hasExpired(viewer)) {
-          throw new GateError('TOKEN_EXPIRED', 'The token of this connection has expired.', { retryable: true })
-        }
+        const viewer = session?.viewer ?? (await authenticate(authorizationOf(payload.extensions?.headers)))
         const sink = { operationId, queue: extra.queue, rounds: extra.rounds, texts: extra.texts }
-        return prepare(endpoint, payload, { viewer, connectionId: extra.connectionId ?? '', sink })
+        return prepare(endpoint, payload, { viewer, session, connectionId: extra.connectionId ?? '', sink })
       } catch (error) {
         return [presentError(error, { requestId: newId(), logger })]
       }
@@ -143,6 +138,21 @@ export function createWebSocketServer(options: WebSocketServerOptions): GraphQLW
       clearTimeout(tooLate)
     },
   }
+}
+
+/** Every request to become a WebSocket, on the one path for it. */
+function acceptUpgrades(server: Server, sockets: WebSocketServer): void {
+  server.on('upgrade', (request: IncomingMessage, socket, head) => {
+    // Node takes its own listener away with the upgrade: without one, a client's reset would end the process.
+    socket.on('error', destroyThis)
+    if (URL.parse(request.url ?? '', 'http://host')?.pathname !== GRAPHQL_PATH) {
+      // A peer that never closes its side must not keep the socket.
+      socket.once('finish', () => socket.destroy())
+      socket.end('HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 0\r\n\r\n')
+      return
+    }
+    sockets.handleUpgrade(request, socket, head, (webSocket) => sockets.emit('connection', webSocket, request))
+  })
 }
 
 /** Out here, where it does not keep the request alive as long as the socket. */

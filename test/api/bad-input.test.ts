@@ -123,6 +123,7 @@ describe('bad input', () => {
       setPresence: { state: 'AWAY' },
       setTyping: { roomId, typing: true },
       updateProfile: { name: 'Valid' },
+      renewToken: { token: ada.token },
     })
     const hostile = { NUL: 'a\u0000b', 'a lone surrogate': 'a\ud800b', 'a lone low surrogate': '\udc00' }
 

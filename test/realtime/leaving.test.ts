@@ -41,8 +41,13 @@ describeTopologies('leaving a room', (nodes) => {
     await bob.leave(room)
     await ada.send(room, 'behind his back')
     for (const stream of [events, overSse, messages, presence]) expect(await stream.ended()).toBeNull()
-    for (const stream of [events, overSse]) expect(stream.items.map(brief).at(-1)).toEqual(['MemberLeft', 6, 'Bob'])
-    expect(textsOf(messages.items)).toEqual(['while he is there'])
+    for (const { items } of [events, overSse, messages, presence]) {
+      expect(items.at(-1)?.errors?.[0]?.extensions).toMatchObject({ code: 'STREAM_ENDED', reason: 'LEFT' })
+    }
+    for (const { items } of [events, overSse]) {
+      expect(items.slice(0, -1).map(brief).at(-1)).toEqual(['MemberLeft', 6, 'Bob'])
+    }
+    expect(textsOf(messages.items.slice(0, -1))).toEqual(['while he is there'])
   })
 
   // Guards: a room that comes with one's own old message opened its lists, whoever had left it since.

@@ -118,7 +118,7 @@ async function play({ ada, bob, eve }: Record<'ada' | 'bob' | 'eve', Person>, ro
   })
   await bob.do('mutation { updateProfile(input: { statusText: "busy" }) { __typename } }')
   await eve.leave(room)
-  await ada.do('mutation ($id: ID!) { archiveRoom(input: { roomId: $id }) { __typename } }', { id: room })
+  await ada.do('mutation ($id: ID!) { updateRoom(input: { roomId: $id, name: "name" }) { __typename } }', { id: room })
 }
 
 async function arrive(subscribers: readonly Subscriber[], countOf: (subscriber: Subscriber) => number): Promise<void> {

@@ -64,6 +64,7 @@ describe('the error codes of docs/protocol.md', () => {
     expect(refused.errors?.[0]?.extensions).toMatchObject({ fromSeq: 2 })
     expect([...retry].filter(([, retryable]) => retryable).map(([code]) => code)).toEqual([
       'TOKEN_EXPIRED',
+      'TOKEN_REVOKED',
       'UNAVAILABLE',
     ])
   })

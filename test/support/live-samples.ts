@@ -10,10 +10,13 @@ import {
   isObjectType,
   parse,
 } from 'graphql'
+import { createAuth } from '../../src/auth/service.ts'
+import { Sessions } from '../../src/auth/sessions.ts'
 import { createPublisher } from '../../src/events/publisher.ts'
 import { createTopicLog } from '../../src/events/topic-log.ts'
 import type { Context, Services } from '../../src/graphql/context.ts'
 import { encodeGlobalId } from '../../src/graphql/global-id.ts'
+import { RoomRights } from '../../src/live/room-rights.ts'
 import { createLive } from '../../src/live/service.ts'
 import { sendMessageRule } from '../../src/messages/input-rules.ts'
 import { createMessages } from '../../src/messages/service.ts'
@@ -149,10 +152,13 @@ function openServices(databaseUrl: string): { context: Context; close(): Promise
   }
   const description = { name: 'Sohbet', version: '0', capabilities: [], limits }
   const serverInfo = createServerInfo({ description, db, bus, usesRedis: false, presence, clock: systemClock })
-  const live = createLive({ hub, rooms, users, presence })
+  const sessions = new Sessions(systemClock)
+  const auth = createAuth({ authenticate: async () => null, sessions })
+  const live = createLive({ hub, rights: new RoomRights(), rooms, users, presence, openSession: sessions.open })
   return {
     context: {
       db,
+      auth,
       users,
       rooms,
       messages,
@@ -161,10 +167,12 @@ function openServices(databaseUrl: string): { context: Context; close(): Promise
       serverInfo,
       sendMessageRule: sendMessageRule(1_000),
       viewer: null,
+      session: null,
       connectionId: newId(),
       requestId: newId(),
     },
     async close() {
+      sessions.close()
       await presence.close()
       await hub.close()
       await bus.close()
@@ -175,7 +183,7 @@ function openServices(databaseUrl: string): { context: Context; close(): Promise
 
 async function signUp({ users }: Services, name: string): Promise<Viewer> {
   const userId = await users.ensureUser({ subject: name, name, picture: 'https://example.com/a.png', issuedAt: null })
-  return { userId, expiresAt: new Date('2100-01-01T00:00:00Z') }
+  return { userId, issuedAt: null, expiresAt: new Date('2100-01-01T00:00:00Z') }
 }
 
 /** The operation of a subscription that selects everything of its items but what is left out. */

@@ -4,6 +4,7 @@ import { SignJWT } from 'jose'
 import { afterAll, beforeAll, describe, inject } from 'vitest'
 import { type App, startApp } from '../../src/app.ts'
 import { type Config, loadConfig } from '../../src/config.ts'
+import { type Clock, systemClock } from '../../src/platform/clock.ts'
 import { createLogger } from '../../src/platform/logger.ts'
 import { createTestDatabase } from './postgres-server.ts'
 import { NO_REDIS } from './provided.ts'
@@ -27,6 +28,7 @@ export interface TestNodesOptions {
   redisUrl?: string | null
   /** Settings, as in the environment. */
   settings?: Record<string, string>
+  clock?: Clock
 }
 
 /** Short times, so that tests need not wait: sweep 200 ms, presence grace 100 ms and coalescing 30 ms. */
@@ -38,7 +40,7 @@ const QUICK_SETTINGS = {
 }
 
 export async function startNodes(options: TestNodesOptions = {}): Promise<TestNodes> {
-  const { nodes = 1, redisUrl = null, settings = {} } = options
+  const { nodes = 1, redisUrl = null, settings = {}, clock = systemClock } = options
   const database = await createTestDatabase(inject('postgresUrl'))
   // A database each; Redis is shared, where only sums over all rooms could meet: rooms and users have their own ids.
   const parsed = loadConfig({
@@ -55,7 +57,7 @@ export async function startNodes(options: TestNodesOptions = {}): Promise<TestNo
   const config: Config = { ...parsed, redisUrl }
   const apps: App[] = []
   const addNode = async () => {
-    const app = await startApp({ config, logger: createLogger(config.logLevel) })
+    const app = await startApp({ config, logger: createLogger(config.logLevel), clock })
     apps.push(app)
     return app
   }
@@ -95,19 +97,20 @@ export interface TopologiesOptions {
   settings?: Record<string, string>
   /** A database of the Redis server that no other file uses, for stories that count what it holds. Default 0, everybody's. */
   redisDatabase?: number
+  clock?: Clock
 }
 
 /** Runs the same stories on one node without Redis and on two nodes that share one. */
 export function describeTopologies(
   title: string,
   stories: (nodes: () => TestNodes) => void,
-  { settings = {}, redisDatabase = 0 }: TopologiesOptions = {},
+  { settings = {}, redisDatabase = 0, clock = systemClock }: TopologiesOptions = {},
 ): void {
   const sharedUrl = inject('redisUrl')
   const redisUrl = sharedUrl && new URL(`/${redisDatabase}`, sharedUrl).href
-  describe(`${title}, on one node`, () => runOn({ nodes: 1, redisUrl: null, settings }, stories))
+  describe(`${title}, on one node`, () => runOn({ nodes: 1, redisUrl: null, settings, clock }, stories))
   describe.skipIf(redisUrl === null)(`${title}, on two nodes with Redis ${redisUrl ? '' : NO_REDIS}`, () =>
-    runOn({ nodes: 2, redisUrl, settings }, stories),
+    runOn({ nodes: 2, redisUrl, settings, clock }, stories),
   )
 }
 

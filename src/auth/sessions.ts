@@ -1,0 +1,75 @@
+// Who is signed in at this node, for longer than one request. Invariant: a session ends at most once, by itself within a
+// tick of the moment when its newest token stops to count, and never after it was closed.
+
+import type { Clock } from '../platform/clock.ts'
+import type { OpenSession, Session, SessionEnd } from '../platform/session.ts'
+import type { Viewer } from '../platform/viewer.ts'
+import { endsAtMs, isRevoked } from './authenticator.ts'
+
+const TICK_MS = 250
+
+interface Held extends Session {
+  viewer: Viewer
+  readonly onEnd: (why: SessionEnd) => void
+}
+
+export class Sessions {
+  readonly #clock: Clock
+  readonly #held = new Set<Held>()
+  /** No session ends before; it may be that none ends then. */
+  #nextEndMs = Number.POSITIVE_INFINITY
+  readonly #timer: NodeJS.Timeout
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+    this.#timer = setInterval(() => this.#endExpired(), TICK_MS)
+    this.#timer.unref()
+  }
+
+  get size(): number {
+    return this.#held.size
+  }
+
+  readonly open: OpenSession = (viewer, onEnd) => {
+    const held: Held = { viewer, onEnd, close: () => this.#held.delete(held) }
+    this.#held.add(held)
+    this.#expect(viewer)
+    return held
+  }
+
+  /** The session goes on with a newer token of the same user, unless it has ended meanwhile. */
+  renew(session: Session, viewer: Viewer): void {
+    for (const held of this.#held) if (held === session) held.viewer = viewer
+    this.#expect(viewer)
+  }
+
+  /** Ends the user's sessions whose tokens were issued before. */
+  revoke(userId: string, validFrom: Date): void {
+    this.#endWhere('TOKEN_REVOKED', ({ viewer }) => viewer.userId === userId && isRevoked(viewer, validFrom))
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+    this.#held.clear()
+  }
+
+  #expect(viewer: Viewer): void {
+    this.#nextEndMs = Math.min(this.#nextEndMs, endsAtMs(viewer))
+  }
+
+  #endExpired(): void {
+    const nowMs = this.#clock.now()
+    if (nowMs < this.#nextEndMs) return
+    this.#endWhere('TOKEN_EXPIRED', ({ viewer }) => endsAtMs(viewer) <= nowMs)
+    this.#nextEndMs = Number.POSITIVE_INFINITY
+    for (const { viewer } of this.#held) this.#expect(viewer)
+  }
+
+  #endWhere(why: SessionEnd, isOver: (held: Held) => boolean): void {
+    for (const held of this.#held) {
+      if (!isOver(held)) continue
+      this.#held.delete(held)
+      held.onEnd(why)
+    }
+  }
+}

@@ -1,0 +1,124 @@
+// Streams end with the right to them: on every node, typed, and nothing comes afterwards.
+
+import { afterEach, expect, it } from 'vitest'
+import { systemClock } from '../../src/platform/clock.ts'
+import { brief, openRoomEvents, openRoomEventsSse } from '../support/room-events.ts'
+import { type Person, person, stopAll } from '../support/seed.ts'
+import { describeTopologies, signToken } from '../support/start-nodes.ts'
+import { connect, subscribe } from '../support/stream.ts'
+
+const archive = (owner: Person, room: string) =>
+  owner.do('mutation ($id: ID!) { archiveRoom(input: { roomId: $id }) { __typename } }', { id: room })
+
+describeTopologies('archiving a room', (nodes) => {
+  afterEach(stopAll)
+
+  it('ends the streams that are open; who subscribes afterwards reads what there is', async () => {
+    const [first = '', second = first] = nodes().urls
+    const ada = await person(first, 'Ada')
+    const bob = await person(second, 'Bob')
+    const room = await ada.createRoom()
+    const socket = bob.connect()
+    const events = openRoomEvents(socket, room)
+    const overSse = openRoomEventsSse(second, bob, room)
+    const presence = subscribe(socket, 'subscription ($room: ID!) { roomPresence(roomId: $room) { __typename } }', {
+      room,
+    })
+    for (const stream of [events, overSse, presence]) await stream.next()
+    await archive(ada, room)
+    for (const stream of [events, overSse, presence]) {
+      expect(await stream.ended()).toBeNull()
+      expect(stream.items.at(-1)?.errors?.[0]?.extensions).toMatchObject({
+        code: 'STREAM_ENDED',
+        reason: 'ROOM_ARCHIVED',
+        retryable: false,
+      })
+    }
+    for (const { items } of [events, overSse]) expect(items.slice(0, -1).map(brief).at(-1)).toEqual(['RoomArchived', 2])
+    const later = openRoomEvents(socket, room, 0)
+    expect((await later.take(3)).map(brief)).toEqual([
+      ['MemberJoined', 1, 'Ada'],
+      ['RoomArchived', 2],
+      ['CaughtUp', 2],
+    ])
+  })
+})
+
+/** Turned by the stories below; it only goes forward, so that no story's own tokens come back to life. */
+const clock = { aheadMs: 0, now: () => systemClock.now() + clock.aheadMs }
+const inSeconds = (seconds: number) => new Date(clock.now() + seconds * 1_000)
+const RENEW = `mutation ($token: String!) { renewToken(input: { token: $token }) {
+  ... on RenewTokenSuccess { expiresAt } ... on Error { code } } }`
+type Renewal = { renewToken: { expiresAt?: string; code?: string } }
+
+describeTopologies(
+  'a token',
+  (nodes) => {
+    afterEach(stopAll)
+
+    async function start(name: string, validSeconds: number) {
+      const [first = '', second = first] = nodes().urls
+      const ada = await person(first, 'Ada')
+      const subject = `${name}-${crypto.randomUUID()}`
+      const token = await signToken(subject, { name }, inSeconds(validSeconds))
+      return { ada, room: await ada.createRoom(), url: second, subject, token }
+    }
+
+    it('that expires closes the socket with all its streams, and ends those over SSE', async () => {
+      const { ada, room, url, token } = await start('Bob', 600)
+      const socket = connect(url, token)
+      const events = openRoomEvents(socket, room)
+      const own = subscribe(socket, 'subscription { viewerEvents { seq } }')
+      const overSse = openRoomEventsSse(url, { ...ada, token }, room)
+      for (const stream of [events, own, overSse]) await stream.next()
+      await ada.send(room, 'before')
+      for (const stream of [events, overSse]) await stream.next()
+      // Beyond the minute that clocks may differ.
+      clock.aheadMs += 661_000
+      for (const stream of [events, own])
+        expect(await stream.ended()).toMatchObject({ code: 4403, reason: 'TOKEN_EXPIRED' })
+      expect(await overSse.ended()).toBeNull()
+      expect(overSse.items.at(-1)?.errors?.[0]?.extensions).toMatchObject({ code: 'TOKEN_EXPIRED', retryable: true })
+      await ada.send(room, 'after')
+      expect(events.items.map(brief).at(-1)).toEqual(['MessageSent', 2, 'before'])
+      expect(overSse.items.slice(0, -1).map(brief).at(-1)).toEqual(['MessageSent', 2, 'before'])
+      await socket.dispose()
+    })
+
+    it('that is renewed in time leaves the streams where they are', async () => {
+      const { ada, room, url, subject, token } = await start('Bob', 600)
+      const socket = connect(url, token)
+      const events = openRoomEvents(socket, room)
+      await events.next()
+      const fresh = await signToken(subject, { name: 'Bob' }, inSeconds(3_000))
+      const renewed = subscribe<Renewal>(socket, RENEW, { token: fresh })
+      expect((await renewed.next()).data?.renewToken.expiresAt).toMatch(/^20/)
+      const other = connect(url, await signToken('not-renewed', {}, inSeconds(600)))
+      const others = subscribe(other, 'subscription { viewerEvents { seq } }')
+      await others.next()
+      clock.aheadMs += 700_000
+      expect(await others.ended()).toMatchObject({ code: 4403 })
+      await ada.send(room, 'still here')
+      expect(brief(await events.next())).toEqual(['MessageSent', 2, 'still here'])
+      await Promise.all([socket.dispose(), other.dispose()])
+    })
+
+    it('of another user, or that is none, changes nothing', async () => {
+      const { room, url, subject, token } = await start('Bob', 600)
+      const socket = connect(url, token)
+      const events = openRoomEvents(socket, room)
+      await events.next()
+      const codeOf = async (given: string) => {
+        const answer = await subscribe<Renewal>(socket, RENEW, { token: given }).next()
+        return answer.data?.renewToken.code
+      }
+      expect(await codeOf(await signToken('somebody-else', {}, inSeconds(600)))).toBe('FORBIDDEN')
+      expect(await codeOf(`${token}x`)).toBe('UNAUTHENTICATED')
+      expect(await codeOf(await signToken(subject, {}, inSeconds(-100)))).toBe('TOKEN_EXPIRED')
+      expect(await codeOf('none')).toBe('VALIDATION_FAILED')
+      expect((await subscribe(socket, '{ viewer { name } }').next()).data).toEqual({ viewer: { name: 'Bob' } })
+      await socket.dispose()
+    })
+  },
+  { clock },
+)
