@@ -107,7 +107,9 @@ async function start({ config, logger, clock }: Required<AppOptions>, opened: Cl
     graphiql: config.http.graphiql ? { issueToken } : null,
     logger,
   })
-  const { server, drain } = createHttpServer({
+  // The rest of the time is for closing what served them.
+  const inFlightMs = config.shutdownTimeoutMs * 0.7
+  const http = createHttpServer({
     endpoint,
     schemaText: printPublishedSchema(schema),
     isReady: services.serverInfo.isReady,
@@ -116,12 +118,11 @@ async function start({ config, logger, clock }: Required<AppOptions>, opened: Cl
     issueToken,
     corsOrigins: config.http.corsOrigins,
     maxBodyBytes: config.http.maxBodyBytes,
-    // The rest of the time is for closing what served them.
-    drainTimeoutMs: config.shutdownTimeoutMs * 0.7,
+    drainTimeoutMs: inFlightMs,
     logger,
   })
   const sockets = createWebSocketServer({
-    server,
+    server: http.server,
     endpoint,
     authenticate,
     ...authorized,
@@ -133,10 +134,13 @@ async function start({ config, logger, clock }: Required<AppOptions>, opened: Cl
     outboundLimits: config.realtime.outbound,
     logger,
   })
-  const url = await listen(server, config.http)
+  const url = await listen(http.server, config.http)
   // Last opened, first closed: sockets are told to come back before what serves them ends.
   opened.add(async () => {
-    await Promise.all([sockets.close(), drain()])
+    http.startDraining()
+    const windowMs = config.drainWindowMs
+    // What is asked over HTTP meanwhile is answered: a balancer may take its time to notice.
+    await Promise.all([sockets.close({ windowMs, answersTimeoutMs: inFlightMs }), http.drain(windowMs)])
     await endpoint.dispose()
   })
   return { url, issueToken, failed: database.failed, close: () => opened.close() }

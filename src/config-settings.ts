@@ -177,11 +177,17 @@ export const SETTINGS = {
     300,
     'How long changes of presence are gathered before a room is told.',
   ),
+  drainWindowMs: settingPerMode<number, number>(
+    'DRAIN_WINDOW_MS',
+    ms(0, 600_000),
+    { development: 0, production: 5000 },
+    'Over how long a node that was told to stop tells its clients, one after the other, to come back.',
+  ),
   shutdownTimeoutMs: setting(
     'SHUTDOWN_TIMEOUT_MS',
     ms(100, 600_000),
     10_000,
-    'How long a node that was told to stop waits for what is in flight.',
+    'How long it waits for what is in flight, beside DRAIN_WINDOW_MS.',
   ),
 }
 

@@ -42,6 +42,7 @@ describe('loadConfig', () => {
       presence: { ttlMs: 25_000, graceMs: 5000, coalesceMs: 300 },
       logLevel: 'info',
       logRetentionDays: 0,
+      drainWindowMs: 0,
       shutdownTimeoutMs: 10_000,
     })
   })
@@ -49,6 +50,7 @@ describe('loadConfig', () => {
   it('closes in production what is open in development', () => {
     const config = loadConfig(PRODUCTION)
     expect(config.mode).toBe('production')
+    expect(config.drainWindowMs).toBe(5_000)
     expect(config.http).toMatchObject({ host: '0.0.0.0', corsOrigins: [], graphiql: false })
     expect(config.database).toEqual({ kind: 'postgres', url: DATABASE_URL, poolSize: 10 })
     expect(config.identity).toEqual({ kind: 'secret', secret: SECRET, issuer: null, audience: null })

@@ -50,6 +50,7 @@ export interface Config {
   readonly logLevel: LogLevel
   /** 0: for ever. */
   readonly logRetentionDays: number
+  readonly drainWindowMs: number
   readonly shutdownTimeoutMs: number
 }
 
@@ -109,6 +110,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     },
     logLevel: settings.read(SETTINGS.logLevel),
     logRetentionDays: settings.read(SETTINGS.logRetentionDays),
+    drainWindowMs: settings.read(SETTINGS.drainWindowMs),
     shutdownTimeoutMs: settings.read(SETTINGS.shutdownTimeoutMs),
   }
   settings.read(SETTINGS.nodeEnv)

@@ -23,7 +23,7 @@ export async function serve(): Promise<void> {
     logger.info({ reason }, 'stopping')
     // Nobody is served yet; what was opened ends with the process that opened it.
     if (!app) process.exit(exitCode)
-    closeAndExit(app, { exitCode, timeoutMs: config.shutdownTimeoutMs, logger })
+    closeAndExit(app, { exitCode, timeoutMs: config.drainWindowMs + config.shutdownTimeoutMs, logger })
   }
   // Before the start: as the first process of a container, one without handlers would not hear a signal at all.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop(signal, 0))

@@ -52,6 +52,7 @@ export async function startSohbet({ cpu, settings = {}, nodeArgs = [] }: SohbetO
       HOST: '127.0.0.1',
       PORT: '0',
       JWT_SECRET: SECRET,
+      DRAIN_WINDOW_MS: '0',
       // In production the ready line is one of the log.
       LOG_LEVEL: dataDir === null ? 'info' : 'warn',
       ...(dataDir === null ? {} : { DATA_DIR: dataDir }),

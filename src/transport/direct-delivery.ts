@@ -5,6 +5,7 @@
 
 import type { Reader } from '../realtime/reader.ts'
 import type { DeliveryRounds } from './delivery-rounds.ts'
+import type { PendingAnswers } from './draining.ts'
 import { isPromise } from './event-execution.ts'
 import type { OperationGroup, OperationGroups, SharedResult, SubscriptionArgs } from './operation-groups.ts'
 import type { OutboundQueue, Stream, Waiting } from './outbound-queue.ts'
@@ -15,6 +16,7 @@ export interface FrameSink {
   /** The id that the client gave the operation. */
   readonly operationId: string
   readonly queue: OutboundQueue
+  readonly answers: PendingAnswers
   readonly rounds: DeliveryRounds
   readonly texts: TextSlabs
 }

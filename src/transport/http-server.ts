@@ -1,8 +1,10 @@
 // Everything that this server answers over HTTP: GraphQL at its path, and the few routes around it.
 
 import { createServer, type Server, type ServerResponse } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from '../platform/logger.ts'
 import { allowOrigin, type CorsOrigins } from './cors.ts'
+import { spreadOver } from './draining.ts'
 import { GRAPHQL_PATH, type GraphQLEndpoint } from './graphql-endpoint.ts'
 import { homePage } from './home-page.ts'
 import { limitBody } from './request-body.ts'
@@ -34,12 +36,18 @@ const HIGH_WATER_MARK_BYTES = 16 * 1024
 export interface HttpServer {
   /** Does not listen yet. */
   readonly server: Server
-  /** Takes no new connections, cuts event streams (their clients come back), and waits a little for the rest. */
-  drain(): Promise<void>
+  /** Says that the node is not ready, and asks those that it answers from now on to come by another connection. */
+  startDraining(): void
+  /**
+   * Cuts event streams, one after the other over the window, so that their clients come back; then takes no new
+   * connections, and waits a little for what is being answered.
+   */
+  drain(windowMs: number): Promise<void>
 }
 
 export function createHttpServer(options: HttpServerOptions): HttpServer {
-  const routes = createRoutes(options)
+  let isDraining = false
+  const routes = createRoutes({ ...options, isReady: async () => !isDraining && (await options.isReady()) })
   const { endpoint, maxBodyBytes, logger } = options
   const findRoute = (method: string | undefined, path: string): Route =>
     routes.get(`${method === 'HEAD' ? 'GET' : method} ${path}`) ?? nothingHere
@@ -53,7 +61,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     (request, response) => {
       open.add(response)
       response.once('close', () => open.delete(response))
-      if (!server.listening) closeAfter(response)
+      if (isDraining) closeAfter(response)
       const path = URL.parse(request.url ?? '', 'http://host')?.pathname ?? ''
       const answer = async () => {
         if (path === GRAPHQL_PATH) await answerGraphQL(request, response)
@@ -66,15 +74,24 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
       })
     },
   )
-  return { server, drain: () => drain(server, open, options.drainTimeoutMs) }
+  return {
+    server,
+    startDraining() {
+      isDraining = true
+      for (const response of open) closeAfter(response)
+    },
+    async drain(windowMs) {
+      const streams = [...open].filter(isEventStream)
+      await Promise.all([spreadOver(streams, windowMs, (stream) => void stream.destroy()), delay(windowMs)])
+      await endServing(server, open, options.drainTimeoutMs)
+    },
+  }
 }
 
-async function drain(server: Server, open: ReadonlySet<ServerResponse>, timeoutMs: number): Promise<void> {
+async function endServing(server: Server, open: ReadonlySet<ServerResponse>, timeoutMs: number): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-  for (const response of open) {
-    if (isEventStream(response)) response.destroy()
-    else closeAfter(response)
-  }
+  // Those that came meanwhile.
+  for (const response of open) if (isEventStream(response)) response.destroy()
   server.closeIdleConnections()
   const tooLate = setTimeout(() => server.closeAllConnections(), timeoutMs)
   await closed

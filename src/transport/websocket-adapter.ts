@@ -6,6 +6,7 @@ import type { WebSocket, WebSocketServer } from 'ws'
 import type { Logger } from '../platform/logger.ts'
 import { CLOSE_CODES } from './close-codes.ts'
 import { DeliveryRounds } from './delivery-rounds.ts'
+import { PendingAnswers, spreadOver } from './draining.ts'
 import { type OutboundLimits, OutboundQueue } from './outbound-queue.ts'
 import { FrameWriter, TextSlabs } from './websocket-frames.ts'
 
@@ -15,6 +16,16 @@ export interface SocketExtra {
   readonly queue: OutboundQueue
   readonly rounds: DeliveryRounds
   readonly texts: TextSlabs
+  readonly answers: PendingAnswers
+}
+
+export interface Drain {
+  /** Over how long the sockets are told to go, in milliseconds. */
+  windowMs: number
+  /** How long one may take to have its pending operations answered, in milliseconds. */
+  answersTimeoutMs: number
+  code: number
+  reason: string
 }
 
 export interface AdapterOptions {
@@ -27,16 +38,17 @@ export interface AdapterOptions {
   logger: Logger
 }
 
-/** Serves every connection of the server by the protocol, until its owner ends the keep-alive and closes all sockets. */
+/** Serves every connection of the server by the protocol, until its owner drains it and ends the keep-alive. */
 export function serveSockets(
   sockets: WebSocketServer,
   protocol: GraphQLServer<SocketExtra>,
   { keepAliveMs, limits, logger }: AdapterOptions,
-): { stopKeepAlive: () => void; closeAll: (code: number, reason: string) => void } {
+): { stopKeepAlive: () => void; drain: (options: Drain) => Promise<void> } {
   const rounds = new DeliveryRounds()
   const writer = new FrameWriter()
   const texts = new TextSlabs()
-  const queues = new Map<WebSocket, OutboundQueue>()
+  const open = new Map<WebSocket, SocketExtra>()
+  const leaving = new WeakSet<WebSocket>()
   const unanswered = new WeakSet<WebSocket>()
   const onSlowReader = () => logger.info('a client reads too slowly; its socket is closed, and it may come back')
   const onError = (error: Error) => logger.debug({ err: error }, 'a socket was ended by an error')
@@ -54,7 +66,8 @@ export function serveSockets(
       limits,
       onSlowReader,
     })
-    queues.set(socket, queue)
+    const extra: SocketExtra = { socket, queue, rounds, texts, answers: new PendingAnswers() }
+    open.set(socket, extra)
     const opened = protocol.opened(
       {
         protocol: socket.protocol,
@@ -62,6 +75,8 @@ export function serveSockets(
         close: (code, reason) => queue.close(code, reason),
         onMessage: (handle) => {
           socket.on('message', (message) => {
+            // It is about to be told to come back, and asks again then.
+            if (leaving.has(socket)) return
             handle(String(message)).catch((error: unknown) => {
               if (socket.readyState !== socket.OPEN) return
               logger.error({ err: error }, 'a socket’s message could not be handled')
@@ -70,13 +85,13 @@ export function serveSockets(
           })
         },
       },
-      { socket, queue, rounds, texts },
+      extra,
     )
     // Malformed or oversized frames; ws closes the socket itself, with the code that says so.
     socket.on('error', onError)
     socket.on('pong', answered)
     socket.once('close', (code, reason) => {
-      queues.delete(socket)
+      open.delete(socket)
       opened(code, String(reason)).catch(onUncleaned)
       queue.release()
     })
@@ -84,7 +99,7 @@ export function serveSockets(
 
   const keepAlive = setInterval(() => {
     const nowMs = performance.now()
-    for (const [socket, queue] of queues) {
+    for (const [socket, { queue }] of open) {
       // A ping would stand behind all that the client has not read yet.
       if (queue.checkProgress(nowMs)) unanswered.delete(socket)
       else if (unanswered.has(socket)) socket.terminate()
@@ -97,8 +112,11 @@ export function serveSockets(
   keepAlive.unref()
   return {
     stopKeepAlive: () => clearInterval(keepAlive),
-    closeAll(code: number, reason: string) {
-      for (const queue of queues.values()) queue.close(code, reason)
-    },
+    drain: ({ windowMs, answersTimeoutMs, code, reason }) =>
+      spreadOver(open.values(), windowMs, async ({ socket, queue, answers }) => {
+        leaving.add(socket)
+        await answers.settled(answersTimeoutMs)
+        queue.close(code, reason)
+      }),
   }
 }

@@ -15,7 +15,8 @@ import { CLOSE_CODES } from './close-codes.ts'
 import { GRAPHQL_PATH, type GraphQLEndpoint, type SocketContext } from './graphql-endpoint.ts'
 import type { OperationArgs } from './operations.ts'
 import type { OutboundLimits, OutboundQueue } from './outbound-queue.ts'
-import { type SocketExtra, serveSockets } from './websocket-adapter.ts'
+import type { WithSink } from './shared-execution.ts'
+import { type Drain, type SocketExtra, serveSockets } from './websocket-adapter.ts'
 
 export interface WebSocketServerOptions {
   server: Server
@@ -54,8 +55,11 @@ const COMPRESSION = { threshold: 512, serverNoContextTakeover: true, clientNoCon
 const CLOSE_TIMEOUT_MS = 2_000
 
 export interface GraphQLWebSocketServer {
-  /** Tells every client to come back, and ends the sockets. */
-  close(): Promise<void>
+  /**
+   * Takes no new sockets, and tells every client to come back, one after the other over the window. Whoever waits for an
+   * answer gets it before, if it does not take too long; what they ask meanwhile, they ask again elsewhere.
+   */
+  close(times: Pick<Drain, 'windowMs' | 'answersTimeoutMs'>): Promise<void>
 }
 
 export function createWebSocketServer(options: WebSocketServerOptions): GraphQLWebSocketServer {
@@ -66,12 +70,17 @@ export function createWebSocketServer(options: WebSocketServerOptions): GraphQLW
     perMessageDeflate: options.compression ? COMPRESSION : false,
     handleProtocols,
   })
-  acceptUpgrades(server, sockets)
+  const upgrades = acceptUpgrades(server, sockets)
 
   const protocol = makeServer<Parameters, SocketExtra & Partial<SocketState>>({
     connectionInitWaitTimeout: CONNECTION_INIT_TIMEOUT_MS,
     // The args are prepare's.
-    execute: (args) => endpoint.operations.execute(args as OperationArgs),
+    execute(args) {
+      const answer = endpoint.operations.execute(args as OperationArgs)
+      const { sink }: WithSink = (args as OperationArgs).contextValue
+      sink?.answers.add(answer)
+      return answer
+    },
     subscribe: (args) => endpoint.operations.subscribe(takeOver(args as OperationArgs)),
 
     async onConnect(connection) {
@@ -113,46 +122,61 @@ export function createWebSocketServer(options: WebSocketServerOptions): GraphQLW
         const session = extra.session ?? null
         // GraphiQL signs in with each operation (its Headers tab), not with the connection.
         const viewer = session?.viewer ?? (await authenticate(authorizationOf(payload.extensions?.headers)))
-        const sink = { operationId, queue: extra.queue, rounds: extra.rounds, texts: extra.texts }
+        const { queue, answers, rounds, texts } = extra
+        const sink = { operationId, queue, answers, rounds, texts }
         return prepare(endpoint, payload, { viewer, session, connectionId: extra.connectionId ?? '', sink })
       } catch (error) {
         return [presentError(error, { requestId: newId(), logger })]
       }
     },
   })
-  const { stopKeepAlive, closeAll } = serveSockets(sockets, protocol, {
+  const { stopKeepAlive, drain } = serveSockets(sockets, protocol, {
     keepAliveMs: options.keepAliveMs,
     limits: options.outboundLimits,
     logger,
   })
 
   return {
-    async close() {
-      closeAll(CLOSE_CODES.GOING_AWAY, 'The server is shutting down')
-      // A client that does not answer the close must not hold up the others' node.
-      const tooLate = setTimeout(() => {
-        for (const socket of sockets.clients) socket.terminate()
-      }, CLOSE_TIMEOUT_MS)
+    async close(times) {
+      upgrades.refuse()
+      await drain({ ...times, code: CLOSE_CODES.GOING_AWAY, reason: 'The server is shutting down' })
       stopKeepAlive()
-      await new Promise<void>((resolve) => sockets.close(() => resolve()))
-      clearTimeout(tooLate)
+      await endAll(sockets)
     },
   }
 }
 
-/** Every request to become a WebSocket, on the one path for it. */
-function acceptUpgrades(server: Server, sockets: WebSocketServer): void {
+/** A client that does not answer the close must not hold up the others' node. */
+async function endAll(sockets: WebSocketServer): Promise<void> {
+  const tooLate = setTimeout(() => {
+    for (const socket of sockets.clients) socket.terminate()
+  }, CLOSE_TIMEOUT_MS)
+  await new Promise<void>((resolve) => sockets.close(() => resolve()))
+  clearTimeout(tooLate)
+}
+
+/** Every request to become a WebSocket, on the one path for it, until they are refused. */
+function acceptUpgrades(server: Server, sockets: WebSocketServer): { refuse: () => void } {
+  let isRefusing = false
   server.on('upgrade', (request: IncomingMessage, socket, head) => {
     // Node takes its own listener away with the upgrade: without one, a client's reset would end the process.
     socket.on('error', destroyThis)
-    if (URL.parse(request.url ?? '', 'http://host')?.pathname !== GRAPHQL_PATH) {
-      // A peer that never closes its side must not keep the socket.
-      socket.once('finish', () => socket.destroy())
-      socket.end('HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 0\r\n\r\n')
-      return
-    }
-    sockets.handleUpgrade(request, socket, head, (webSocket) => sockets.emit('connection', webSocket, request))
+    if (isRefusing) refuseUpgrade(socket, '503 Service Unavailable\r\nretry-after: 1')
+    else if (URL.parse(request.url ?? '', 'http://host')?.pathname !== GRAPHQL_PATH)
+      refuseUpgrade(socket, '404 Not Found')
+    else sockets.handleUpgrade(request, socket, head, (webSocket) => sockets.emit('connection', webSocket, request))
   })
+  return {
+    refuse() {
+      isRefusing = true
+    },
+  }
+}
+
+function refuseUpgrade(socket: Duplex, status: string): void {
+  // A peer that never closes its side must not keep the socket.
+  socket.once('finish', () => socket.destroy())
+  socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`)
 }
 
 /** Out here, where it does not keep the request alive as long as the socket. */

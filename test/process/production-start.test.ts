@@ -101,6 +101,7 @@ describe('the settings of production', () => {
     presenceTtlMs: '0.5',
     presenceGraceMs: '-5',
     presenceCoalesceMs: 'soon',
+    drainWindowMs: 'soon',
     shutdownTimeoutMs: '0',
   }
 
