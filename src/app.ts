@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { createAuthenticator, hasExpired } from './auth/authenticator.ts'
 import { createDevelopmentSignIn } from './auth/development-sign-in.ts'
+import { Revocations } from './auth/revocation-service.ts'
 import { createTokenVerifier } from './auth/token-verifier.ts'
 import type { Config } from './config.ts'
 import { createPublisher } from './events/publisher.ts'
@@ -158,7 +159,12 @@ async function createServices(parts: ServiceParts, opened: Closers) {
   opened.add(() => hub.close())
 
   const users = createUsers({ db, publisher })
-  const rooms = createRooms({ db, publisher })
+  const rooms = createRooms({ db, publisher, clock })
+  const revocations = new Revocations({
+    ...{ db, bus, publisher, clock, logger },
+    sweepIntervalMs: config.realtime.sweepIntervalMs,
+  })
+  opened.add(() => revocations.close())
   const messages = createMessages({ db, publisher, rooms })
   const presence = createPresence({ store: presenceStore, bus, rooms, users, logger, ...config.presence })
   opened.add(() => presence.close())
@@ -179,12 +185,16 @@ async function createServices(parts: ServiceParts, opened: Closers) {
     clock,
   })
   const sendRule = sendMessageRule(config.limits.maxMessageCharacters)
-  const services: Services = { users, rooms, messages, presence, live, serverInfo, sendMessageRule: sendRule }
+  const services: Services = {
+    ...{ users, revocations, rooms, messages, presence, live, serverInfo },
+    sendMessageRule: sendRule,
+  }
 
   const signIn = await createSignIn(config, { dataDir, clock })
   const authenticate = createAuthenticator({
     verifier: createTokenVerifier(signIn.identity, { clock }),
     users,
+    revocations,
   })
   const authorized = {
     hasExpired: (viewer: Viewer) => hasExpired(viewer, clock),

@@ -2,6 +2,7 @@
 
 import './base-types.ts'
 import '../users/schema.ts'
+import '../auth/schema.ts'
 import '../rooms/schema.ts'
 import '../rooms/mutations.ts'
 import '../rooms/moderation-schema.ts'

@@ -6,16 +6,17 @@ export function refuseAbsent(): never {
   throw new RefusedError('NOT_FOUND', 'There is no such room.')
 }
 
-/**
- * For who wants to change something in a room. Absent and forbidden are the same; but who is banned from a public room, of
- * which everybody may know, is told so.
- */
-export function refuseStrangers(
+/** What a room looks like to one user: absent and forbidden are the same. Members are not banned. */
+export function refuseUnlessReadable(
   room: Room | null,
   { membership, ban }: { membership: Membership | null; ban: BanTerms | null },
 ): asserts room is Room {
-  if (!room || (room.kind !== 'PUBLIC' && !membership)) refuseAbsent()
-  if (ban && !membership) throw new BannedError('You are banned from the room.', ban)
+  if (!room || (!membership && (room.kind !== 'PUBLIC' || ban))) refuseAbsent()
+}
+
+/** For who comes to a public room's door, or is brought there: everybody may know of the room, and they of their ban. */
+export function refuseBanned(ban: BanTerms | null, message = 'You are banned from the room.'): void {
+  if (ban) throw new BannedError(message, ban)
 }
 
 export function refuseArchived(room: Room): void {

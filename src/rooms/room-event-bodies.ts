@@ -5,6 +5,14 @@ import type { RoomRecord } from './room-record.ts'
 /** How a membership came to its end. */
 export type MemberLeftReason = 'LEFT' | 'REMOVED' | 'BANNED'
 
+/** How a user lost a room, as their own log has it. */
+export interface RoomLoss {
+  reason: MemberLeftReason
+  /** Of a ban: why, and until when (ISO 8601). Null or not there: no reason, no end, or no ban. */
+  banReason?: string | null
+  banEndsAt?: string | null
+}
+
 /** What happens to a room and its members, as events of the room's log, with the room as of the event or later. */
 export type RoomOwnEvent = { room: RoomRecord } & RoomChange
 

@@ -3,7 +3,7 @@ import type { Membership, Room, RoomKind } from '../generated/prisma/client.ts'
 import { Batcher } from '../platform/batcher.ts'
 import { type Clock, systemClock } from '../platform/clock.ts'
 import { type Db, isUniqueViolation, type Tx } from '../platform/db.ts'
-import { BannedError, RefusedError } from '../platform/errors.ts'
+import { RefusedError } from '../platform/errors.ts'
 import type { PageRange } from '../platform/page-range.ts'
 import type { Viewer } from '../platform/viewer.ts'
 import { findBan } from './ban-store.ts'
@@ -11,7 +11,7 @@ import { createRoomChanges } from './change-service.ts'
 import { createRoom, type NewRoom } from './creation-service.ts'
 import type { MembershipRecord, ReadRoom } from './membership-record.ts'
 import { createModeration } from './moderation-service.ts'
-import { refuseAbsent, refuseArchived, refuseDirect, refuseUnlessModerator } from './policy.ts'
+import { refuseAbsent, refuseArchived, refuseBanned, refuseDirect, refuseUnlessModerator } from './policy.ts'
 import type { RoomEventDraft } from './room-event-bodies.ts'
 import type { RoomRecord } from './room-record.ts'
 import { foldForSearch } from './search-text.ts'
@@ -119,8 +119,7 @@ export function createRooms({ db, publisher, clock = systemClock }: { db: Db; pu
 
     /** For who was kept from a public room: throws BANNED where that is why. */
     async refuseBanned({ userId }: Viewer, roomId: string): Promise<void> {
-      const ban = await findBan(db, roomId, userId, now())
-      if (ban) throw new BannedError('You are banned from the room.', ban)
+      refuseBanned(await findBan(db, roomId, userId, now()))
     },
 
     /** Calls of one tick share one query. */
@@ -169,11 +168,16 @@ export function createRooms({ db, publisher, clock = systemClock }: { db: Db; pu
 
     /** Makes the viewer a member of a public room, unless they are banned from it. Joining again changes nothing. */
     joinRoom: (viewer: Viewer, roomId: string): Promise<Membership> =>
-      changeRoom(viewer, roomId, async ({ tx, room, membership }) => {
-        if (membership) return { result: membership }
-        refuseArchived(room)
-        return addMember(tx, { room, userId: viewer.userId, actorId: viewer.userId })
-      }),
+      changeRoom(
+        viewer,
+        roomId,
+        async ({ tx, room, membership }) => {
+          if (membership) return { result: membership }
+          refuseArchived(room)
+          return addMember(tx, { room, userId: viewer.userId, actorId: viewer.userId })
+        },
+        { tellsBan: true },
+      ),
 
     /** Adds another user to a room; owners and moderators only. Not who is banned. Adding a member again changes nothing. */
     addMember: (viewer: Viewer, roomId: string, userId: string): Promise<Membership> =>
@@ -187,7 +191,7 @@ export function createRooms({ db, publisher, clock = systemClock }: { db: Db; pu
           throw new RefusedError('NOT_FOUND', 'There is no such user.')
         }
         const ban = await findBan(tx, roomId, userId, now)
-        if (ban) throw new BannedError('The user is banned from the room: lift the ban first.', ban)
+        refuseBanned(ban, 'The user is banned from the room: lift the ban first.')
         return addMember(tx, { room, userId, actorId: viewer.userId })
       }),
 

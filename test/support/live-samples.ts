@@ -10,6 +10,7 @@ import {
   isObjectType,
   parse,
 } from 'graphql'
+import { Revocations } from '../../src/auth/revocation-service.ts'
 import { createPublisher } from '../../src/events/publisher.ts'
 import { createTopicLog } from '../../src/events/topic-log.ts'
 import type { Context, Services } from '../../src/graphql/context.ts'
@@ -57,11 +58,13 @@ const ITEMS = {
     'MemberLeft',
     'MemberRoleChanged',
     'MemberJoined',
+    'MemberBanned',
+    'MemberUnbanned',
     'RoomArchived',
   ],
   messageAdded: ['a reply'],
   roomPresence: ['change', 'typing'],
-  viewerEvents: ['CaughtUp', 'RoomGained', 'ProfileUpdated', 'RoomLost'],
+  viewerEvents: ['CaughtUp', 'RoomGained', 'ProfileUpdated', 'TokensRevoked', 'RoomLost'],
 } as const
 
 type Field = keyof typeof ITEMS
@@ -107,7 +110,7 @@ export async function playStory(databaseUrl: string, makeSchema: () => GraphQLSc
 }
 
 async function play(
-  { rooms, messages, users, presence }: Services,
+  { rooms, messages, users, presence, revocations }: Services,
   { ada, bob, roomId }: { ada: Viewer; bob: Viewer; roomId: string },
 ) {
   const write = (text: string, replyToId: string | null) =>
@@ -116,12 +119,15 @@ async function play(
   const { id } = await write('hello', null)
   await write('a reply', id)
   await users.updateProfile(bob, { statusText: 'busy' })
+  await revocations.revokeTokens(ada, bob.userId)
   await rooms.updateRoom(ada, roomId, { topic: 'Stories' })
   presence.enterRoom(roomId, { id: newId(), userId: ada.userId })
   await presence.setTyping(ada, roomId, true)
   // The last owner leaves: Bob has the room then.
   await rooms.leaveRoom(ada, roomId)
   await rooms.joinRoom(ada, roomId)
+  await rooms.banMember(bob, roomId, ada.userId, { reason: 'spam', endsAt: null })
+  await rooms.unbanMember(bob, roomId, ada.userId)
   await rooms.archiveRoom(bob, roomId)
   await rooms.leaveRoom(bob, roomId)
 }
@@ -135,6 +141,7 @@ function openServices(databaseUrl: string): { context: Context; close(): Promise
   const publisher = createPublisher({ bus, log, logger })
   const hub = new Hub({ bus, log, logger, sweepIntervalMs: 100 })
   const users = createUsers({ db, publisher })
+  const revocations = new Revocations({ db, bus, publisher, clock: systemClock, logger, sweepIntervalMs: 60_000 })
   const rooms = createRooms({ db, publisher })
   const messages = createMessages({ db, publisher, rooms })
   const store = createMemoryPresenceStore({ clock: systemClock, nodeId: newId() })
@@ -154,6 +161,7 @@ function openServices(databaseUrl: string): { context: Context; close(): Promise
     context: {
       db,
       users,
+      revocations,
       rooms,
       messages,
       presence,
@@ -167,6 +175,7 @@ function openServices(databaseUrl: string): { context: Context; close(): Promise
     async close() {
       await presence.close()
       await hub.close()
+      await revocations.close()
       await bus.close()
       await db.$disconnect()
     },
@@ -174,8 +183,9 @@ function openServices(databaseUrl: string): { context: Context; close(): Promise
 }
 
 async function signUp({ users }: Services, name: string): Promise<Viewer> {
-  const userId = await users.ensureUser({ subject: name, name, picture: 'https://example.com/a.png', issuedAt: null })
-  return { userId, expiresAt: new Date('2100-01-01T00:00:00Z') }
+  const claims = { subject: name, name, picture: 'https://example.com/a.png', issuedAt: null }
+  const { id } = await users.ensureUser(claims)
+  return { userId: id, issuedAt: null, expiresAt: new Date('2100-01-01T00:00:00Z'), isOperator: name === 'Ada' }
 }
 
 /** The operation of a subscription that selects everything of its items but what is left out. */

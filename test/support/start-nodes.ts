@@ -4,6 +4,7 @@ import { SignJWT } from 'jose'
 import { afterAll, beforeAll, describe, inject } from 'vitest'
 import { type App, startApp } from '../../src/app.ts'
 import { type Config, loadConfig } from '../../src/config.ts'
+import { type Clock, systemClock } from '../../src/platform/clock.ts'
 import { createLogger } from '../../src/platform/logger.ts'
 import { createTestDatabase } from './postgres-server.ts'
 import { NO_REDIS } from './provided.ts'
@@ -27,6 +28,8 @@ export interface TestNodesOptions {
   redisUrl?: string | null
   /** Settings, as in the environment. */
   settings?: Record<string, string>
+  /** Default the system's. */
+  clock?: Clock
 }
 
 /** Short times, so that tests need not wait: sweep 200 ms, presence grace 100 ms and coalescing 30 ms. */
@@ -38,7 +41,7 @@ const QUICK_SETTINGS = {
 }
 
 export async function startNodes(options: TestNodesOptions = {}): Promise<TestNodes> {
-  const { nodes = 1, redisUrl = null, settings = {} } = options
+  const { nodes = 1, redisUrl = null, settings = {}, clock = systemClock } = options
   const database = await createTestDatabase(inject('postgresUrl'))
   // A database each; Redis is shared, where only sums over all rooms could meet: rooms and users have their own ids.
   const parsed = loadConfig({
@@ -55,7 +58,7 @@ export async function startNodes(options: TestNodesOptions = {}): Promise<TestNo
   const config: Config = { ...parsed, redisUrl }
   const apps: App[] = []
   const addNode = async () => {
-    const app = await startApp({ config, logger: createLogger(config.logLevel) })
+    const app = await startApp({ config, logger: createLogger(config.logLevel), clock })
     apps.push(app)
     return app
   }
