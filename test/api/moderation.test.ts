@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { attempt } from '../support/attempt.ts'
 import { type Person, person } from '../support/seed.ts'
 import { useNodes } from '../support/start-nodes.ts'
+import { withDatabase } from '../support/stored-rows.ts'
 import { subscribeSse } from '../support/stream.ts'
 
 const LOG = `subscription ($id: ID!) { roomEvents(roomId: $id, after: 0) {
@@ -179,6 +180,20 @@ describe('moderation', () => {
     const roomId = await ada.createRoom({ kind: 'DIRECT', name: null, memberIds: [bo.id] })
     expect(await codeOf(setRole(ada, roomId, bo, 'MODERATOR'))).toBe('DIRECT_ROOM')
     for (const act of [remove, ban, unban]) expect(await codeOf(act(ada, roomId, bo))).toBe('DIRECT_ROOM')
+  })
+
+  it('says the same of who went before there were reasons', async () => {
+    const { owner, mia, roomId } = await staffed()
+    await mia.leave(roomId)
+    await withDatabase(nodes().databaseUrl, async (client) => {
+      await client.query(`UPDATE room_events SET payload = '{}' WHERE type = 'MemberLeft'`)
+      await client.query(`UPDATE user_events SET payload = payload - 'reason' WHERE type = 'RoomLost'`)
+    })
+    expect((await logOf(owner, roomId)).at(-1)).toMatchObject({ __typename: 'MemberLeft', reason: 'LEFT' })
+    const own = subscribeSse(url(), mia.token, OWN_LOG)
+    const [, lost] = await own.take(2)
+    expect(lost?.data?.viewerEvents).toMatchObject({ __typename: 'RoomLost', roomId, reason: 'LEFT' })
+    own.stop()
   })
 
   it('says of who goes by themself that they left', async () => {

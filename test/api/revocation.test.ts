@@ -6,7 +6,7 @@ import { attempt } from '../support/attempt.ts'
 import { eventually } from '../support/eventually.ts'
 import { post } from '../support/graphql-over-http.ts'
 import { type Person, person, stopAll } from '../support/seed.ts'
-import { describeTopologies, signToken, useNodes } from '../support/start-nodes.ts'
+import { describeTopologies, signToken, type TestNodes, useNodes } from '../support/start-nodes.ts'
 import { withDatabase } from '../support/stored-rows.ts'
 import { connect, subscribe } from '../support/stream.ts'
 
@@ -24,7 +24,10 @@ const revoke = async (url: string, userId: string, token?: string) =>
     'validFrom',
   )
 
-describeTopologies('revoked tokens', (nodes) => {
+/** What is heard comes by the bus then. */
+const NO_SWEEP = { SWEEP_INTERVAL_MS: '300000' }
+
+const tellRevocations = (nodes: () => TestNodes) => {
   afterEach(stopAll)
 
   it('are refused on every node, over HTTP and when a socket opens, also where the user was remembered', async () => {
@@ -58,7 +61,9 @@ describeTopologies('revoked tokens', (nodes) => {
     const { validFrom } = await revoke(first, ada.id)
     expect((await stream.next()).data?.viewerEvents).toEqual({ __typename: 'TokensRevoked', seq: 1, validFrom })
   })
-})
+}
+
+describeTopologies('revoked tokens', tellRevocations, { settings: NO_SWEEP })
 
 describe('revokeTokens', () => {
   // Turned by hand, to the moments of a second.

@@ -96,7 +96,7 @@ export async function playStory(databaseUrl: string, makeSchema: () => GraphQLSc
     // Before anything happens: a later snapshot would show it already, and no change.
     const watched = streams.find(({ field }) => field === 'roomPresence')
     const events: LiveEvent[] = [{ field: 'roomPresence', event: (await watched?.stream.next())?.value }]
-    await play(context, { ada, bob, roomId })
+    await play(context, { ada, bob, eve: await signUp(context, 'Eve'), roomId })
     events.push({ field: 'viewerEvents', event: (await ahead.next()).value })
     for (const { field, stream } of streams) {
       for (const event of await takeAll(stream, ITEMS[field])) events.push({ field, event })
@@ -111,7 +111,7 @@ export async function playStory(databaseUrl: string, makeSchema: () => GraphQLSc
 
 async function play(
   { rooms, messages, users, presence, revocations }: Services,
-  { ada, bob, roomId }: { ada: Viewer; bob: Viewer; roomId: string },
+  { ada, bob, eve, roomId }: { ada: Viewer; bob: Viewer; eve: Viewer; roomId: string },
 ) {
   const write = (text: string, replyToId: string | null) =>
     messages.sendMessage(ada, { roomId, text, replyToId, clientMessageId: newId() })
@@ -123,13 +123,17 @@ async function play(
   await rooms.updateRoom(ada, roomId, { topic: 'Stories' })
   presence.enterRoom(roomId, { id: newId(), userId: ada.userId })
   await presence.setTyping(ada, roomId, true)
+  await rooms.leaveRoom(bob, roomId)
+  await rooms.joinRoom(bob, roomId)
   // The last owner leaves: Bob has the room then.
   await rooms.leaveRoom(ada, roomId)
   await rooms.joinRoom(ada, roomId)
-  await rooms.banMember(bob, roomId, ada.userId, { reason: 'spam', endsAt: null })
-  await rooms.unbanMember(bob, roomId, ada.userId)
+  // One ban is lifted and one stays, for Bob to see.
+  for (const endsAt of [null, new Date('2100-01-01T00:00:00Z')]) {
+    await rooms.unbanMember(bob, roomId, eve.userId)
+    await rooms.banMember(bob, roomId, eve.userId, { reason: 'spam', endsAt })
+  }
   await rooms.archiveRoom(bob, roomId)
-  await rooms.leaveRoom(bob, roomId)
 }
 
 /** The services as app.ts puts them together, in memory but for the database. */
