@@ -48,7 +48,7 @@ function claimsOn({ name, picture, issuedAt }: ClaimsSql) {
     remembered: Prisma.sql`
       "claimed_name" = CASE WHEN ${counts} THEN ${name} ELSE u."claimed_name" END,
       "claimed_picture" = CASE WHEN ${counts} THEN ${picture} ELSE u."claimed_picture" END,
-      "claimed_at" = greatest(u."claimed_at", ${issuedAt}),
+      "claimed_at" = CASE WHEN ${isRevoked} THEN u."claimed_at" ELSE greatest(u."claimed_at", ${issuedAt}) END,
       "last_seen_at" = CASE WHEN ${isRevoked} THEN u."last_seen_at" ELSE now() END`,
   }
 }
