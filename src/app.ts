@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { createAuthenticator } from './auth/authenticator.ts'
 import { createDevelopmentSignIn } from './auth/development-sign-in.ts'
+import { Revocations } from './auth/revocation-service.ts'
 import { createAuth } from './auth/service.ts'
 import { Sessions } from './auth/sessions.ts'
 import { createTokenVerifier } from './auth/token-verifier.ts'
@@ -168,12 +169,18 @@ async function createServices(parts: ServiceParts, opened: Closers) {
   opened.add(() => hub.close())
 
   const users = createUsers({ db, publisher })
-  const rooms = createRooms({ db, publisher })
+  const rooms = createRooms({ db, publisher, clock })
+  const sessions = new Sessions({ clock, isRevoked: (viewer) => revocations.isRevoked(viewer) })
+  opened.add(() => sessions.close())
+  const revocations = new Revocations({
+    ...{ db, bus, publisher, clock, logger },
+    onRevoked: ({ userId, validFrom }) => sessions.revoke(userId, validFrom),
+    sweepIntervalMs: config.realtime.sweepIntervalMs,
+  })
+  opened.add(() => revocations.close())
   const messages = createMessages({ db, publisher, rooms })
   const presence = createPresence({ store: presenceStore, bus, rooms, users, logger, ...config.presence })
   opened.add(() => presence.close())
-  const sessions = new Sessions(clock)
-  opened.add(() => sessions.close())
   const live = createLive({ hub, rights, rooms, users, presence, openSession: sessions.open })
   const limits = {
     messageCharacters: config.limits.maxMessageCharacters,
@@ -195,9 +202,13 @@ async function createServices(parts: ServiceParts, opened: Closers) {
   const authenticate = createAuthenticator({
     verifier: createTokenVerifier(signIn.identity, { clock }),
     users,
+    revocations,
   })
   const auth = createAuth({ authenticate, sessions })
-  const services: Services = { auth, users, rooms, messages, presence, live, serverInfo, sendMessageRule: sendRule }
+  const services: Services = {
+    ...{ auth, users, revocations, rooms, messages, presence, live, serverInfo },
+    sendMessageRule: sendRule,
+  }
   const authorized = {
     openSession: sessions.open,
     connect({ userId }: { userId: string }, connectionId: string) {

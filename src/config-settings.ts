@@ -157,7 +157,7 @@ export const SETTINGS = {
     'SWEEP_INTERVAL_MS',
     ms(100, 300_000),
     3000,
-    'How often the heads of subscribed rooms are compared with the database, to mend what Redis lost.',
+    'How often the heads of subscribed rooms are compared with the database, to mend what Redis lost; revoked tokens are looked for as often.',
   ),
   presenceTtlMs: setting(
     'PRESENCE_TTL_MS',

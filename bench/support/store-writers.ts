@@ -26,7 +26,12 @@ export function openProduct(url: string): StoreWriter {
   const messages = createMessages({ db, publisher: NO_PUBLISHER, rooms })
   return {
     write(room, person) {
-      const viewer = { userId: seedId(person), issuedAt: null, expiresAt: new Date(Number.MAX_SAFE_INTEGER) }
+      const viewer = {
+        userId: seedId(person),
+        issuedAt: null,
+        expiresAt: new Date(Number.MAX_SAFE_INTEGER),
+        isOperator: false,
+      }
       const message = { roomId: seedId(room), text: TEXT, replyToId: null, clientMessageId: randomUUID() }
       return messages.sendMessage(viewer, message)
     },

@@ -1,11 +1,14 @@
+import { GateError } from '../platform/errors.ts'
 import type { Viewer } from '../platform/viewer.ts'
 import type { Users } from '../users/service.ts'
 import { bearerToken } from './bearer.ts'
+import { precedes, type Revocations } from './revocation-service.ts'
 import { CLOCK_TOLERANCE_SECONDS, type TokenVerifier } from './token-verifier.ts'
 
 /**
  * The viewer of an Authorization value; null without one. Creates the user at first sight.
- * Throws GateError: UNAUTHENTICATED, TOKEN_EXPIRED, or UNAVAILABLE while the issuer's keys cannot be had.
+ * Throws GateError: UNAUTHENTICATED (with the reason TOKEN_REVOKED where that is why), TOKEN_EXPIRED, or UNAVAILABLE while
+ * the issuer's keys cannot be had.
  */
 export type Authenticate = (authorization: string | null | undefined) => Promise<Viewer | null>
 
@@ -14,16 +17,27 @@ export function endsAtMs({ expiresAt }: Viewer): number {
   return expiresAt.getTime() + CLOCK_TOLERANCE_SECONDS * 1_000
 }
 
-/** Whether only tokens that were issued later still count. One that does not say when it was issued does not. */
-export function isRevoked({ issuedAt }: Viewer, validFrom: Date): boolean {
-  return issuedAt === null || issuedAt < validFrom
-}
-
-export function createAuthenticator({ verifier, users }: { verifier: TokenVerifier; users: Users }): Authenticate {
+export function createAuthenticator({
+  verifier,
+  users,
+  revocations,
+}: {
+  verifier: TokenVerifier
+  users: Users
+  revocations: Pick<Revocations, 'isRevoked'>
+}): Authenticate {
   return async (authorization) => {
     const token = bearerToken(authorization)
     if (token === null) return null
-    const { subject, name, picture, issuedAt, expiresAt } = await verifier.verify(token)
-    return { userId: await users.ensureUser({ subject, name, picture, issuedAt }), issuedAt, expiresAt }
+    const { subject, name, picture, issuedAt, expiresAt, isOperator } = await verifier.verify(token)
+    const { id, tokensValidFrom } = await users.ensureUser({ subject, name, picture, issuedAt })
+    const viewer = { userId: id, issuedAt, expiresAt, isOperator }
+    // The user may be remembered from before a revocation, so what was heard since counts as well.
+    const isRevoked = tokensValidFrom !== null && precedes(issuedAt, tokensValidFrom.getTime())
+    if (isRevoked || revocations.isRevoked(viewer)) {
+      const reason = 'TOKEN_REVOKED'
+      throw new GateError('UNAUTHENTICATED', 'The token was revoked: sign in anew for a fresh one.', { reason })
+    }
+    return viewer
   }
 }

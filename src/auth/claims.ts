@@ -18,7 +18,12 @@ export interface VerifiedToken {
   readonly issuedAt: Date | null
   /** The `exp` claim. For a minute longer the token still passes verification, for clocks that differ. */
   readonly expiresAt: Date
+  /** Whether the `scope` claim holds the operator's. */
+  readonly isOperator: boolean
 }
+
+/** What an operator's token has in its `scope` claim (RFC 8693, 4.2), beside anything else, with spaces between. */
+const OPERATOR_SCOPE = 'sohbet:operator'
 
 const MAX_SUBJECT_CHARACTERS = 255
 const MAX_NAME_UNITS = 1000
@@ -38,6 +43,7 @@ export function readClaims(payload: JWTPayload): VerifiedToken {
     picture: readPicture(payload.picture),
     issuedAt: readIssuedAt(payload.iat),
     expiresAt,
+    isOperator: typeof payload.scope === 'string' && payload.scope.split(' ').includes(OPERATOR_SCOPE),
   }
 }
 

@@ -29,6 +29,7 @@ describe('createDevelopmentSignIn', () => {
       picture: null,
       issuedAt: new Date(clock.now()),
       expiresAt: new Date(Date.UTC(2026, 0, 31)),
+      isOperator: false,
     })
   })
 

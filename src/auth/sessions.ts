@@ -4,7 +4,8 @@
 import type { Clock } from '../platform/clock.ts'
 import type { OpenSession, Session, SessionEnd } from '../platform/session.ts'
 import type { Viewer } from '../platform/viewer.ts'
-import { endsAtMs, isRevoked } from './authenticator.ts'
+import { endsAtMs } from './authenticator.ts'
+import { precedes } from './revocation-service.ts'
 
 const TICK_MS = 250
 
@@ -13,15 +14,23 @@ interface Held extends Session {
   readonly onEnd: (why: SessionEnd) => void
 }
 
+export interface SessionsOptions {
+  clock: Clock
+  /** As this node knows. Whoever learns more calls `revoke`. */
+  isRevoked: (viewer: Viewer) => boolean
+}
+
 export class Sessions {
   readonly #clock: Clock
+  readonly #isRevoked: (viewer: Viewer) => boolean
   readonly #held = new Set<Held>()
   /** No session ends before; it may be that none ends then. */
   #nextEndMs = Number.POSITIVE_INFINITY
   readonly #timer: NodeJS.Timeout
 
-  constructor(clock: Clock) {
+  constructor({ clock, isRevoked }: SessionsOptions) {
     this.#clock = clock
+    this.#isRevoked = isRevoked
     this.#timer = setInterval(() => this.#endExpired(), TICK_MS)
     this.#timer.unref()
   }
@@ -34,6 +43,8 @@ export class Sessions {
     const held: Held = { viewer, onEnd, close: () => this.#held.delete(held) }
     this.#held.add(held)
     this.#expect(viewer)
+    // That may have become known since the token was let in.
+    if (this.#isRevoked(viewer)) setImmediate(() => this.#end(held, 'TOKEN_REVOKED'))
     return held
   }
 
@@ -45,7 +56,10 @@ export class Sessions {
 
   /** Ends the user's sessions whose tokens were issued before. */
   revoke(userId: string, validFrom: Date): void {
-    this.#endWhere('TOKEN_REVOKED', ({ viewer }) => viewer.userId === userId && isRevoked(viewer, validFrom))
+    this.#endWhere(
+      'TOKEN_REVOKED',
+      ({ viewer }) => viewer.userId === userId && precedes(viewer.issuedAt, validFrom.getTime()),
+    )
   }
 
   close(): void {
@@ -66,10 +80,10 @@ export class Sessions {
   }
 
   #endWhere(why: SessionEnd, isOver: (held: Held) => boolean): void {
-    for (const held of this.#held) {
-      if (!isOver(held)) continue
-      this.#held.delete(held)
-      held.onEnd(why)
-    }
+    for (const held of this.#held) if (isOver(held)) this.#end(held, why)
+  }
+
+  #end(held: Held, why: SessionEnd): void {
+    if (this.#held.delete(held)) held.onEnd(why)
   }
 }

@@ -38,6 +38,7 @@ describe('a verifier with a secret', () => {
       picture: 'https://example.com/ada.png',
       issuedAt: new Date((START - 10) * 1000),
       expiresAt: new Date((START + 300) * 1000),
+      isOperator: false,
     })
   })
 

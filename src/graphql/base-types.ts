@@ -1,7 +1,14 @@
 // Types that belong to no feature: scalars and errors.
 
 import { GraphQLError } from 'graphql'
-import { ERROR_CODES, type ErrorCode, RefusedError, ValidationError, type ValidationIssue } from '../platform/errors.ts'
+import {
+  BannedError,
+  ERROR_CODES,
+  type ErrorCode,
+  RefusedError,
+  ValidationError,
+  type ValidationIssue,
+} from '../platform/errors.ts'
 import { builder } from './builder.ts'
 
 const ISO_DATE_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/
@@ -60,12 +67,33 @@ builder.objectType(ValidationError, {
   }),
 })
 
+builder.objectType(BannedError, {
+  name: 'BannedError',
+  description: 'Who is to come into the room, or to write there, is banned from it; nothing was stored.',
+  interfaces: [ErrorInterface],
+  fields: (t) => ({
+    endsAt: t.expose('endsAt', {
+      type: 'DateTime',
+      nullable: true,
+      description: 'When the ban ends by itself; null where it does not.',
+    }),
+    reason: t.exposeString('reason', {
+      nullable: true,
+      description: 'Why they were banned; null where none was given.',
+    }),
+  }),
+})
+
 builder.objectType(RefusedError, {
   name: 'RefusedError',
   description: 'The change is not possible, or not for the viewer; `code` says why.',
   interfaces: [ErrorInterface],
-  isTypeOf: (error) => error instanceof RefusedError && !(error instanceof ValidationError),
+  isTypeOf: (error) =>
+    error instanceof RefusedError && !(error instanceof ValidationError) && !(error instanceof BannedError),
 })
 
 /** The refusals that every mutation may answer with. */
 export const REFUSALS: [typeof ValidationError, typeof RefusedError] = [ValidationError, RefusedError]
+
+/** The same, of mutations that are refused to, or about, somebody who is banned. */
+export const REFUSALS_OR_BAN: [typeof BannedError, ...typeof REFUSALS] = [BannedError, ...REFUSALS]

@@ -62,8 +62,15 @@ export function endFor(event: LogEvent, kind: RoomKind, userId: string): StreamE
 }
 
 function lossBy(event: LogEvent, kind: RoomKind): Loss | null {
-  if (event.type === 'RoomArchived') return { userId: null, end: new StreamEnd('ROOM_ARCHIVED') }
-  // Anybody may read a public room.
-  if (event.type === 'MemberLeft' && kind !== 'PUBLIC') return { userId: event.user.id, end: new StreamEnd('LEFT') }
-  return null
+  switch (event.type) {
+    case 'RoomArchived':
+      return { userId: null, end: new StreamEnd('ROOM_ARCHIVED') }
+    case 'MemberBanned':
+      return { userId: event.user.id, end: new StreamEnd('BANNED') }
+    case 'MemberLeft':
+      // Anybody may read a public room, but who is banned: that is told by its own event.
+      return kind === 'PUBLIC' ? null : { userId: event.user.id, end: new StreamEnd(event.reason ?? 'LEFT') }
+    default:
+      return null
+  }
 }

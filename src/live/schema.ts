@@ -6,7 +6,7 @@ import { encodeGlobalId, idOfType } from '../graphql/global-id.ts'
 import { MessageType } from '../messages/schema.ts'
 import { GateError } from '../platform/errors.ts'
 import { RoomPresenceItem } from '../presence/schema.ts'
-import { RoomFeedItemInterface } from '../rooms/event-schema.ts'
+import { MemberLeftReasonEnum, RoomFeedItemInterface } from '../rooms/event-schema.ts'
 import { RoomType } from '../rooms/schema.ts'
 import { UserType } from '../users/schema.ts'
 import type { Access, Live } from './service.ts'
@@ -66,6 +66,33 @@ builder.objectRef<EventOf<'RoomLost'>>('RoomLost').implement({
   interfaces: [ViewerEvent],
   fields: (t) => ({
     roomId: t.id({ description: 'The room.', resolve: ({ roomId }) => encodeGlobalId('Room', roomId) }),
+    reason: t.field({
+      type: MemberLeftReasonEnum,
+      description: 'Whether they left or were made to.',
+      resolve: ({ reason }) => reason ?? 'LEFT',
+    }),
+    banReason: t.string({
+      nullable: true,
+      description: 'Why they were banned; null where they were not, or no reason was given.',
+      resolve: ({ banReason }) => banReason ?? null,
+    }),
+    banEndsAt: t.field({
+      type: 'DateTime',
+      nullable: true,
+      description: 'When the ban ends by itself; null where there is none, or it does not.',
+      resolve: ({ banEndsAt }) => banEndsAt ?? null,
+    }),
+  }),
+})
+
+builder.objectRef<EventOf<'TokensRevoked'>>('TokensRevoked').implement({
+  description: 'An operator has revoked the viewer’s tokens: they need a fresh one.',
+  interfaces: [ViewerEvent],
+  fields: (t) => ({
+    validFrom: t.expose('validFrom', {
+      type: 'DateTime',
+      description: 'Tokens issued before this count no more, nor do those that do not say when they were issued.',
+    }),
   }),
 })
 

@@ -1,5 +1,5 @@
 import type { RoomEvent } from '../events/room-event.ts'
-import { REFUSALS } from '../graphql/base-types.ts'
+import { REFUSALS_OR_BAN } from '../graphql/base-types.ts'
 import { builder, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, pageComplexity } from '../graphql/builder.ts'
 import { requireViewer } from '../graphql/context.ts'
 import { createIdEncoder, encodeGlobalId } from '../graphql/global-id.ts'
@@ -135,7 +135,7 @@ builder.mutationField('sendMessage', (t) =>
     type: SendMessageSuccess,
     description:
       'Sends a message; members only. Answers after commit. Its event, MessageSent, reaches every stream of the room exactly once, however often the send was retried.',
-    errors: { types: REFUSALS, union: { description: 'The message, or why it was refused.' } },
+    errors: { types: REFUSALS_OR_BAN, union: { description: 'The message, or why it was refused.' } },
     args: { input: t.arg({ type: SendMessageInput, required: true, description: 'The message.' }) },
     resolve: async (_root, { input }, context) => {
       const viewer = requireViewer(context)

@@ -38,6 +38,7 @@ export function createMessages({ db, publisher, rooms }: { db: Db; publisher: Pu
         case 'NOT_FOUND':
           throw new RefusedError('NOT_FOUND', 'There is no such room.')
         case 'NOT_A_MEMBER':
+          await rooms.refuseBanned(viewer, message.roomId)
           throw new RefusedError('NOT_A_MEMBER', 'Join the room before you write in it.')
         case 'ROOM_ARCHIVED':
           throw new RefusedError('ROOM_ARCHIVED', 'The room is archived.')

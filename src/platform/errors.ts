@@ -6,7 +6,9 @@ export const ERROR_CODES = {
   FORBIDDEN: 'The viewer may see this but not do it.',
   ROOM_ARCHIVED: 'The room is archived: it can be read, not written.',
   SLUG_TAKEN: 'Another room has this slug.',
-  DIRECT_ROOM: 'A direct room cannot be joined, left, renamed or archived.',
+  DIRECT_ROOM: 'A direct room cannot be joined, left, renamed, moderated or archived.',
+  LAST_OWNER: 'The room would be left without an owner: make another member an owner first.',
+  BANNED: 'The user is banned from the room; `endsAt` says until when.',
   UNAUTHENTICATED: 'The operation needs a token and there is none, or it is not valid.',
   TOKEN_EXPIRED: 'The token has expired: repeat with a fresh one.',
   TOKEN_REVOKED: 'The token was revoked: sign in anew.',
@@ -51,6 +53,20 @@ export class ValidationError extends RefusedError {
     super('VALIDATION_FAILED', issues.map((issue) => `${issue.path}: ${issue.message}`).join('; '))
     this.name = 'ValidationError'
     this.issues = issues
+  }
+}
+
+/** Who is to come into a room, or to write there, is banned from it. */
+export class BannedError extends RefusedError {
+  readonly reason: string | null
+  /** Null: for good. */
+  readonly endsAt: Date | null
+
+  constructor(message: string, { reason, endsAt }: { reason: string | null; endsAt: Date | null }) {
+    super('BANNED', message)
+    this.name = 'BannedError'
+    this.reason = reason
+    this.endsAt = endsAt
   }
 }
 

@@ -5,4 +5,6 @@ export interface Viewer {
   readonly issuedAt: Date | null
   /** When the token that proved it ends. */
   readonly expiresAt: Date
+  /** Whether the token lets them act for the whole service, and not just as themselves. */
+  readonly isOperator: boolean
 }

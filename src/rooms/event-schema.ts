@@ -33,6 +33,15 @@ type EventOf<Type extends RoomEvent['type']> = Extract<RoomEvent, { type: Type }
 
 const actorHelp = 'Who did it.'
 
+export const MemberLeftReasonEnum = builder.enumType('MemberLeftReason', {
+  description: 'How a membership came to its end.',
+  values: {
+    LEFT: { description: 'The member left.' },
+    REMOVED: { description: 'An owner or moderator removed them; they may join again.' },
+    BANNED: { description: 'An owner or moderator banned them.' },
+  } as const,
+})
+
 builder.objectRef<EventOf<'MemberJoined'>>('MemberJoined').implement({
   description: 'A user became a member.',
   interfaces: [RoomEventInterface, RoomFeedItemInterface],
@@ -48,6 +57,36 @@ builder.objectRef<EventOf<'MemberLeft'>>('MemberLeft').implement({
   interfaces: [RoomEventInterface, RoomFeedItemInterface],
   fields: (t) => ({
     user: t.expose('user', { type: UserType, description: 'Who was a member.' }),
+    reason: t.field({
+      type: MemberLeftReasonEnum,
+      description: 'Whether they left or were made to.',
+      // Events from before there were reasons, and those of nodes that know none, have none.
+      resolve: ({ reason }) => reason ?? 'LEFT',
+    }),
+    actor: t.expose('actor', { type: UserType, description: actorHelp }),
+  }),
+})
+
+builder.objectRef<EventOf<'MemberBanned'>>('MemberBanned').implement({
+  description:
+    'A user may not come into the room any more. If they were a member, their MemberLeft stands just before. Everybody in the room sees this, so the reason is not in it: owners and moderators find it in `Room.bans`.',
+  interfaces: [RoomEventInterface, RoomFeedItemInterface],
+  fields: (t) => ({
+    user: t.expose('user', { type: UserType, description: 'Who is banned; they need not have been a member.' }),
+    endsAt: t.expose('endsAt', {
+      type: 'DateTime',
+      nullable: true,
+      description: 'When the ban ends by itself, without an event; null where it does not.',
+    }),
+    actor: t.expose('actor', { type: UserType, description: actorHelp }),
+  }),
+})
+
+builder.objectRef<EventOf<'MemberUnbanned'>>('MemberUnbanned').implement({
+  description: 'A user’s ban was lifted. They are no member by that: they may join, or be added, again.',
+  interfaces: [RoomEventInterface, RoomFeedItemInterface],
+  fields: (t) => ({
+    user: t.expose('user', { type: UserType, description: 'Who was banned.' }),
     actor: t.expose('actor', { type: UserType, description: actorHelp }),
   }),
 })

@@ -3,13 +3,21 @@ import type { RoomEvent } from '../events/room-event.ts'
 import type { MemberRole } from '../generated/prisma/client.ts'
 import type { Db } from '../platform/db.ts'
 import type { UserRecord } from '../users/user-record.ts'
+import type { MemberLeftReason } from './room-event-bodies.ts'
 import type { RoomRecord } from './room-record.ts'
 
 interface RoomEventRow {
   seq: number
   type: string
   /** By RoomEventDraft its shape belongs to the type: the only writer is appendRoomEvents. */
-  payload: { role: MemberRole; name: string; slug: string | null; topic: string | null }
+  payload: {
+    role: MemberRole
+    name: string
+    slug: string | null
+    topic: string | null
+    reason?: MemberLeftReason
+    endsAt: string | null
+  }
   createdAt: Date
   actorId: string
   actorName: string
@@ -73,6 +81,10 @@ function toRoomEvent(row: RoomEventRow, room: RoomRecord): RoomEvent {
     case 'MemberRoleChanged':
       return { ...head, type, user: subjectOf(row) ?? actor, role: payload.role }
     case 'MemberLeft':
+      return { ...head, type, user: subjectOf(row) ?? actor, reason: payload.reason ?? 'LEFT' }
+    case 'MemberBanned':
+      return { ...head, type, user: subjectOf(row) ?? actor, endsAt: payload.endsAt }
+    case 'MemberUnbanned':
       return { ...head, type, user: subjectOf(row) ?? actor }
     case 'RoomUpdated':
       return { ...head, type, name: payload.name, slug: payload.slug, topic: payload.topic }

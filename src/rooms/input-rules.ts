@@ -59,6 +59,26 @@ export const updateRoomRule = z
 
 export const roomOnlyRule = z.object({ roomId: roomIdRule })
 
-export const addMemberRule = z.object({ roomId: roomIdRule, userId: globalIdOf('User') })
-
 export const searchRule = textRule({ max: MAX_SEARCH_CHARACTERS })
+
+export const MAX_BAN_REASON_CHARACTERS = 500
+
+export const setMemberRoleRule = z.object({
+  roomId: roomIdRule,
+  userId: globalIdOf('User'),
+  role: z.enum(['OWNER', 'MODERATOR', 'MEMBER']),
+})
+export const memberRule = z.object({ roomId: roomIdRule, userId: globalIdOf('User') })
+export const banMemberRule = z
+  .object({
+    roomId: roomIdRule,
+    userId: globalIdOf('User'),
+    reason: textRule({ max: MAX_BAN_REASON_CHARACTERS }).nullish(),
+    // Later years are written with more digits than the database reads.
+    endsAt: z.date().max(new Date('9999-12-31T23:59:59.999Z'), { error: 'is later than the year 9999' }).nullish(),
+  })
+  .transform(({ roomId, userId, reason, endsAt }) => ({
+    roomId,
+    userId,
+    terms: { reason: reason || null, endsAt: endsAt ?? null },
+  }))

@@ -10,5 +10,9 @@ export interface MembershipRecord extends Membership {
 
 /** A room as a user has read it, and the membership that was read with it, which says whether they may. */
 export interface ReadRoom extends RoomRecord {
-  reader: { userId: string; membership: MembershipRecord | null }
+  reader: {
+    userId: string
+    /** Undefined where it was not read: that they may read the room is known all the same. */
+    membership?: MembershipRecord | null
+  }
 }

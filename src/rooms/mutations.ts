@@ -1,14 +1,14 @@
-import { REFUSALS } from '../graphql/base-types.ts'
+import { REFUSALS, REFUSALS_OR_BAN } from '../graphql/base-types.ts'
 import { builder } from '../graphql/builder.ts'
 import { requireViewer } from '../graphql/context.ts'
 import { encodeGlobalId } from '../graphql/global-id.ts'
 import { parseInput } from '../graphql/input.ts'
 import {
-  addMemberRule,
   createRoomRule,
   MAX_DIRECT_OTHERS,
   MAX_INITIAL_MEMBERS,
   MAX_TOPIC_CHARACTERS,
+  memberRule,
   roomOnlyRule,
   updateRoomRule,
 } from './input-rules.ts'
@@ -66,13 +66,13 @@ const AddMemberInput = builder.inputType('AddMemberInput', {
   }),
 })
 
-const successWithRoom = (name: string, description: string) =>
+export const successWithRoom = (name: string, description: string) =>
   builder.objectRef<{ room: RoomRecord }>(name).implement({
     description,
     fields: (t) => ({ room: t.expose('room', { type: RoomType, description: 'The room, as it is now.' }) }),
   })
 
-const successWithMembership = (name: string, description: string) =>
+export const successWithMembership = (name: string, description: string) =>
   builder.objectRef<{ room: RoomRecord; membership: MembershipRecord }>(name).implement({
     description,
     fields: (t) => ({
@@ -132,8 +132,8 @@ builder.mutationFields((t) => ({
   joinRoom: t.field({
     type: JoinRoomSuccess,
     description:
-      'Makes the viewer a member of a public room. Its log gets MemberJoined. Joining again changes nothing.',
-    errors: { types: REFUSALS, union: { description: 'The membership, or why it was refused.' } },
+      'Makes the viewer a member of a public room, unless they are banned from it. Its log gets MemberJoined. Joining again changes nothing.',
+    errors: { types: REFUSALS_OR_BAN, union: { description: 'The membership, or why it was refused.' } },
     args: { input: t.arg({ type: JoinRoomInput, required: true, description: 'The room.' }) },
     resolve: async (_root, { input }, context) => {
       const viewer = requireViewer(context)
@@ -158,12 +158,12 @@ builder.mutationFields((t) => ({
   addMember: t.field({
     type: AddMemberSuccess,
     description:
-      'Adds a user to a room. Owners and moderators only. Its log gets MemberJoined. Adding a member again changes nothing.',
-    errors: { types: REFUSALS, union: { description: 'The membership, or why it was refused.' } },
+      'Adds a user to a room, unless they are banned from it. Owners and moderators only. Its log gets MemberJoined. Adding a member again changes nothing.',
+    errors: { types: REFUSALS_OR_BAN, union: { description: 'The membership, or why it was refused.' } },
     args: { input: t.arg({ type: AddMemberInput, required: true, description: 'Who and where.' }) },
     resolve: async (_root, { input }, context) => {
       const viewer = requireViewer(context)
-      const { roomId, userId } = parseInput(addMemberRule, input)
+      const { roomId, userId } = parseInput(memberRule, input)
       const membership = await context.rooms.addMember(viewer, roomId, userId)
       return { membership, room: await context.rooms.requireReadableRoom(viewer, roomId) }
     },

@@ -19,13 +19,20 @@ export async function resolveRooms(rooms: Rooms, viewer: Viewer, filter: RoomFil
 
 /** The members of a room that the viewer was shown, in the order in which they joined. */
 export async function resolveMembers(rooms: Rooms, room: RoomRecord, args: PageArgs) {
-  const range = readPage(args, decodeMember)
+  const range = readPage(args, decodeId)
   const members = await rooms.listMembers(room.id, range)
   return toPage(
     range,
     members.map((member): MembershipRecord => ({ ...member, room })),
     ({ id }) => encodeCursor(id),
   )
+}
+
+/** The bans of a room; null where the viewer may not see them. */
+export async function resolveBans(rooms: Rooms, viewer: Viewer, room: RoomRecord, args: PageArgs) {
+  const range = readPage(args, decodeId)
+  const bans = await rooms.listBans(viewer, room, range)
+  return bans && toPage(range, bans, ({ id }) => encodeCursor(id))
 }
 
 function decodePlace(order: RoomOrder, cursor: string): RoomPlace | null {
@@ -39,7 +46,7 @@ function decodePlace(order: RoomOrder, cursor: string): RoomPlace | null {
   return key.isWellFormed() && !key.includes('\0') ? { key, id } : null
 }
 
-function decodeMember(cursor: string): string | null {
+function decodeId(cursor: string): string | null {
   const [id, ...rest] = decodeCursor(cursor) ?? []
   return typeof id === 'string' && isId(id) && rest.length === 0 ? id : null
 }

@@ -30,7 +30,7 @@ export const MemberRoleEnum = builder.enumType('MemberRole', {
   description: 'What a member may do in a room.',
   values: {
     OWNER: { description: 'May do everything.' },
-    MODERATOR: { description: 'May change the room and add members.' },
+    MODERATOR: { description: 'May change the room, add members, and remove and ban those who are no moderators.' },
     MEMBER: { description: 'May write.' },
   } as const,
 })
@@ -124,8 +124,8 @@ builder.node(RoomType, {
       resolve: async (room, _args, context) => {
         const { userId } = requireViewer(context)
         // What was read for somebody else must not pass for the viewer's, however the room came here.
-        const isReader = room.reader?.userId === userId
-        const membership = isReader ? room.reader?.membership : await context.rooms.findMembership(room.id, userId)
+        const known = room.reader?.userId === userId ? room.reader.membership : undefined
+        const membership = known === undefined ? await context.rooms.findMembership(room.id, userId) : known
         return membership ? { ...membership, room } : null
       },
     }),

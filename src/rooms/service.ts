@@ -1,15 +1,17 @@
 import type { Publisher } from '../events/publisher.ts'
-import { appendRoomEvents } from '../events/room-log.ts'
-import { appendUserEvent } from '../events/user-log.ts'
 import type { Membership, Room, RoomKind } from '../generated/prisma/client.ts'
 import { Batcher } from '../platform/batcher.ts'
+import { type Clock, systemClock } from '../platform/clock.ts'
 import { type Db, isUniqueViolation, type Tx } from '../platform/db.ts'
 import { RefusedError } from '../platform/errors.ts'
 import type { PageRange } from '../platform/page-range.ts'
 import type { Viewer } from '../platform/viewer.ts'
+import { findBan } from './ban-store.ts'
+import { createRoomChanges } from './change-service.ts'
 import { createRoom, type NewRoom } from './creation-service.ts'
 import type { MembershipRecord, ReadRoom } from './membership-record.ts'
-import { refuseAbsent, refuseArchived, refuseDirect, refuseUnlessModerator, refuseUnlessReadable } from './policy.ts'
+import { createModeration } from './moderation-service.ts'
+import { refuseAbsent, refuseArchived, refuseBanned, refuseDirect, refuseUnlessModerator } from './policy.ts'
 import type { RoomEventDraft } from './room-event-bodies.ts'
 import type { RoomRecord } from './room-record.ts'
 import { foldForSearch } from './search-text.ts'
@@ -20,7 +22,6 @@ import {
   findMembership,
   findReadableRoom,
   insertMembership,
-  lockRoom,
   type RoomHead,
   type RoomOrder,
   type RoomPlace,
@@ -43,52 +44,29 @@ export interface RoomFilter {
   order: RoomOrder
 }
 
+/** A room of a list of what somebody may read. */
+export type ListedRoom = Room & Pick<ReadRoom, 'reader'>
+
 export type Rooms = ReturnType<typeof createRooms>
 
-export function createRooms({ db, publisher }: { db: Db; publisher: Publisher }) {
+/** `clock`: by what it says bans end; default the system's. */
+export function createRooms({ db, publisher, clock = systemClock }: { db: Db; publisher: Publisher; clock?: Clock }) {
+  const now = () => new Date(clock.now())
+  const changeRoom = createRoomChanges({ db, publisher, clock })
   const heads = new Batcher<{ roomId: string; userId: string }, RoomHead | null>({
-    run: (pairs) => readRoomHeads(db, pairs),
+    run: (pairs) => readRoomHeads(db, pairs, now()),
   })
 
-  /**
-   * Runs a change of a room under its lock and publishes, after commit, the events that it appended to the room's log
-   * and to the logs of the users who gained or lost the room.
-   */
-  async function changeRoom<T>(
-    viewer: Viewer,
-    roomId: string,
-    change: (change: { tx: Tx; room: Room; membership: Membership | null }) => Promise<{
-      result: T
-      events?: RoomEventDraft[]
-      gained?: string[]
-      lost?: string[]
-    }>,
-  ): Promise<T> {
-    const done = await db.$transaction(async (tx) => {
-      const room = await lockRoom(tx, roomId)
-      const membership = await findMembership(tx, roomId, viewer.userId)
-      refuseUnlessReadable(room, membership)
-      const { result, events = [], gained = [], lost = [] } = await change({ tx, room, membership })
-      const lastSeq = events.length > 0 ? await appendRoomEvents(tx, roomId, events) : room.lastSeq
-      const userEvents = [
-        ...(await appendUserEvent(tx, gained, { type: 'RoomGained', roomId })),
-        ...(await appendUserEvent(tx, lost, { type: 'RoomLost', roomId })),
-      ]
-      return { result, fromSeq: room.lastSeq + 1, lastSeq, userEvents }
-    })
-    if (done.lastSeq >= done.fromSeq) publisher.publishRoomRange(roomId, done.fromSeq, done.lastSeq)
-    publisher.publishEvents(done.userEvents)
-    return done.result
-  }
-
   async function requireReadableRoom(viewer: Viewer, roomId: string): Promise<ReadRoom> {
-    return (await findReadableRoom(db, viewer.userId, { id: roomId })) ?? refuseAbsent()
+    return (await findReadableRoom(db, viewer.userId, { id: roomId }, now())) ?? refuseAbsent()
   }
 
   return {
+    ...createModeration({ db, clock, changeRoom }),
+
     /** With the viewer's membership; null where the room is absent or not the viewer's. */
     findRoom: (viewer: Viewer, where: { id: string } | { slug: string }): Promise<ReadRoom | null> =>
-      findReadableRoom(db, viewer.userId, where),
+      findReadableRoom(db, viewer.userId, where, now()),
 
     /** The room with the viewer's membership, or NOT_FOUND where it is absent or not the viewer's. */
     requireReadableRoom,
@@ -102,14 +80,15 @@ export function createRooms({ db, publisher }: { db: Db; publisher: Publisher })
     },
 
     /** Rooms that the viewer can read; one more than the limit where there is one. */
-    listRooms: (
+    async listRooms(
       { userId }: Viewer,
       { search, joined, order }: RoomFilter,
       range: PageRange<RoomPlace>,
-    ): Promise<Room[]> => {
-      const visible = joined ? memberOf(userId) : readableBy(userId)
+    ): Promise<ListedRoom[]> {
+      const visible = joined ? memberOf(userId) : readableBy(userId, now())
       const found = search ? { searchText: { contains: escapeLike(foldForSearch(search)) } } : {}
-      return readRooms(db, { AND: [visible, found] }, order, { ...range, limit: range.limit + 1 })
+      const rooms = await readRooms(db, { AND: [visible, found] }, order, { ...range, limit: range.limit + 1 })
+      return rooms.map((room) => ({ ...room, reader: { userId } }))
     },
 
     /**
@@ -120,16 +99,27 @@ export function createRooms({ db, publisher }: { db: Db; publisher: Publisher })
       readMembers(db, roomId, { ...range, limit: range.limit + 1 }),
 
     /** Those of the given rooms that the viewer can read, in no order. At most 1,000. */
-    listRoomsByIds: (viewer: Viewer, ids: readonly string[]): Promise<Room[]> =>
-      db.room.findMany({ where: { AND: [{ id: { in: [...ids] } }, readableBy(viewer.userId)] } }),
+    async listRoomsByIds({ userId }: Viewer, ids: readonly string[]): Promise<ListedRoom[]> {
+      const rooms = await db.room.findMany({ where: { AND: [{ id: { in: [...ids] } }, readableBy(userId, now())] } })
+      return rooms.map((room) => ({ ...room, reader: { userId } }))
+    },
 
     /**
      * Throws NOT_FOUND unless the viewer may read the room now: one that came with an event or an old message may be theirs
      * no longer. Calls of one tick share one query.
      */
     async requireReader({ userId }: Viewer, room: RoomRecord & Partial<ReadRoom>): Promise<void> {
-      if (room.kind === 'PUBLIC' || room.reader?.userId === userId) return
-      if (!(await findMembership(db, room.id, userId))) refuseAbsent()
+      if (room.reader?.userId === userId) return
+      const mayRead =
+        room.kind === 'PUBLIC'
+          ? !(await findBan(db, room.id, userId, now()))
+          : await findMembership(db, room.id, userId)
+      if (!mayRead) refuseAbsent()
+    },
+
+    /** For who was kept from a public room: throws BANNED where that is why. */
+    async refuseBanned({ userId }: Viewer, roomId: string): Promise<void> {
+      refuseBanned(await findBan(db, roomId, userId, now()))
     },
 
     /** Calls of one tick share one query. */
@@ -176,17 +166,22 @@ export function createRooms({ db, publisher }: { db: Db; publisher: Publisher })
       return requireReadableRoom(viewer, roomId)
     },
 
-    /** Makes the viewer a member of a public room. Joining again changes nothing. */
+    /** Makes the viewer a member of a public room, unless they are banned from it. Joining again changes nothing. */
     joinRoom: (viewer: Viewer, roomId: string): Promise<Membership> =>
-      changeRoom(viewer, roomId, async ({ tx, room, membership }) => {
-        if (membership) return { result: membership }
-        refuseArchived(room)
-        return addMember(tx, { room, userId: viewer.userId, actorId: viewer.userId })
-      }),
+      changeRoom(
+        viewer,
+        roomId,
+        async ({ tx, room, membership }) => {
+          if (membership) return { result: membership }
+          refuseArchived(room)
+          return addMember(tx, { room, userId: viewer.userId, actorId: viewer.userId })
+        },
+        { tellsBan: true },
+      ),
 
-    /** Adds another user to a room; owners and moderators only. Adding a member again changes nothing. */
+    /** Adds another user to a room; owners and moderators only. Not who is banned. Adding a member again changes nothing. */
     addMember: (viewer: Viewer, roomId: string, userId: string): Promise<Membership> =>
-      changeRoom(viewer, roomId, async ({ tx, room, membership }) => {
+      changeRoom(viewer, roomId, async ({ tx, room, membership, now }) => {
         refuseDirect(room)
         refuseUnlessModerator(membership)
         refuseArchived(room)
@@ -195,6 +190,8 @@ export function createRooms({ db, publisher }: { db: Db; publisher: Publisher })
         if (!(await tx.user.findUnique({ where: { id: userId }, select: { id: true } }))) {
           throw new RefusedError('NOT_FOUND', 'There is no such user.')
         }
+        const ban = await findBan(tx, roomId, userId, now)
+        refuseBanned(ban, 'The user is banned from the room: lift the ban first.')
         return addMember(tx, { room, userId, actorId: viewer.userId })
       }),
 
@@ -205,14 +202,14 @@ export function createRooms({ db, publisher }: { db: Db; publisher: Publisher })
         if (!membership) throw new RefusedError('NOT_A_MEMBER', 'You are not a member of the room.')
         const { userId } = viewer
         await deleteMembership(tx, membership)
-        const events: RoomEventDraft[] = [{ type: 'MemberLeft', actorId: userId, userId, payload: {} }]
+        const events: RoomEventDraft[] = [{ type: 'MemberLeft', actorId: userId, userId, payload: { reason: 'LEFT' } }]
         const heir = membership.role === 'OWNER' ? await findHeir(tx, roomId) : null
         if (heir) {
           await tx.membership.update({ where: { id: heir.id }, data: { role: 'OWNER' } })
           const payload = { role: 'OWNER' } as const
           events.push({ type: 'MemberRoleChanged', actorId: userId, userId: heir.userId, payload })
         }
-        return { result: undefined, events, lost: [userId] }
+        return { result: undefined, events, lost: { userId, reason: 'LEFT' as const } }
       }),
   }
 }
@@ -222,5 +219,5 @@ async function addMember(tx: Tx, { room, userId, actorId }: { room: Room; userId
   const role = room.memberCount === 0 ? 'OWNER' : 'MEMBER'
   const result = await insertMembership(tx, { roomId: room.id, userId, role })
   const events: RoomEventDraft[] = [{ type: 'MemberJoined', actorId, userId, payload: { role } }]
-  return { result, events, gained: [userId] }
+  return { result, events, gained: userId }
 }

@@ -2,6 +2,7 @@ import { type Membership, Prisma, type Room } from '../generated/prisma/client.t
 import type { Db, Tx } from '../platform/db.ts'
 import { newId } from '../platform/ids.ts'
 import type { PageRange } from '../platform/page-range.ts'
+import { isBannedSql } from './ban-store.ts'
 import type { MembershipRecord, ReadRoom } from './membership-record.ts'
 import type { RoomRecord } from './room-record.ts'
 
@@ -24,20 +25,22 @@ interface ReadRoomRow extends Pick<Membership, 'role' | 'joinedAt'> {
 
 /**
  * A room that this user may read, by id or slug, and their membership in it. Private and direct rooms exist only for
- * their members. One statement.
+ * their members, public ones not for those who are banned from them. One statement.
  */
 export async function findReadableRoom(
   db: Db,
   userId: string,
   where: { id: string } | { slug: string },
+  now: Date,
 ): Promise<ReadRoom | null> {
+  const isBanned = isBannedSql(Prisma.sql`r."id"`, Prisma.sql`${userId}::uuid`, now)
   const named = 'id' in where ? Prisma.sql`r."id" = ${where.id}::uuid` : Prisma.sql`r."slug" = ${where.slug}`
   // The condition is that of readableBy.
   const [row] = await db.$queryRaw<ReadRoomRow[]>`
     SELECT room_record(r) AS "room", m."id" AS "membershipId", m."role", m."joined_at" AS "joinedAt"
     FROM "rooms" r
     LEFT JOIN "memberships" m ON m."room_id" = r."id" AND m."user_id" = ${userId}::uuid
-    WHERE ${named} AND (r."kind" = 'PUBLIC' OR m."id" IS NOT NULL)`
+    WHERE ${named} AND (m."id" IS NOT NULL OR (r."kind" = 'PUBLIC' AND NOT ${isBanned}))`
   if (!row) return null
   const { room, membershipId, role, joinedAt } = row
   const membership = membershipId === null ? null : { id: membershipId, roomId: room.id, userId, role, joinedAt }
@@ -51,15 +54,17 @@ export type RoomHead = Pick<Room, 'id' | 'kind' | 'lastSeq' | 'logFloor'>
 export async function readRoomHeads(
   db: Db,
   pairs: readonly { roomId: string; userId: string }[],
+  now: Date,
 ): Promise<(RoomHead | null)[]> {
   const roomIds = pairs.map(({ roomId }) => roomId)
   const userIds = pairs.map(({ userId }) => userId)
+  const isBanned = isBannedSql(Prisma.sql`pair."room_id"`, Prisma.sql`pair."user_id"`, now)
   // The condition is that of readableBy.
   const rows = await db.$queryRaw<(RoomHead & { ordinal: number })[]>`
     SELECT pair."ordinal"::int, r."id", r."kind", r."last_seq" AS "lastSeq", r."log_floor" AS "logFloor"
     FROM unnest(${roomIds}::uuid[], ${userIds}::uuid[]) WITH ORDINALITY AS pair ("room_id", "user_id", "ordinal")
     JOIN "rooms" r ON r."id" = pair."room_id"
-    WHERE r."kind" = 'PUBLIC' OR EXISTS (
+    WHERE (r."kind" = 'PUBLIC' AND NOT ${isBanned}) OR EXISTS (
       SELECT FROM "memberships" m WHERE m."room_id" = pair."room_id" AND m."user_id" = pair."user_id"
     )`
   const byOrdinal = new Map(rows.map(({ ordinal, ...head }) => [ordinal, head]))
@@ -163,6 +168,11 @@ export async function insertMembership(
 export async function deleteMembership(tx: Tx, { id, roomId }: Membership): Promise<void> {
   await tx.membership.delete({ where: { id } })
   await tx.room.update({ where: { id: roomId }, data: { memberCount: { decrement: 1 } } })
+}
+
+/** Whether the room has an owner beside this one. */
+export async function hasOtherOwner(tx: Tx, { id, roomId }: Membership): Promise<boolean> {
+  return (await tx.membership.findFirst({ where: { roomId, role: 'OWNER', id: { not: id } } })) !== null
 }
 
 /** Who takes over when the last owner leaves: the longest-standing moderator, else member; null when nobody is left. */

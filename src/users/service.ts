@@ -15,6 +15,7 @@ import {
   findUsers,
   type ProfileChange,
   rememberClaims,
+  type SignedIn,
   touchLastSeen,
   touchLastSeenOfMany,
 } from './store.ts'
@@ -30,13 +31,13 @@ export type Users = ReturnType<typeof createUsers>
 
 export function createUsers({ db, publisher }: { db: Db; publisher: Publisher }) {
   // By subject: the newest claims. Those of older tokens change nothing, so they need no write either.
-  const seen = new LRUCache<string, { claims: string; issuedAtMs: number; id: Promise<string> }>({
+  const seen = new LRUCache<string, { claims: string; issuedAtMs: number; user: Promise<SignedIn> }>({
     max: SEEN_MAX,
     ttl: SEEN_TTL_MS,
   })
 
   // When a node's clients come back after a break they do it all at once.
-  const returning = new Batcher<Claims, string | null>({
+  const returning = new Batcher<Claims, SignedIn | null>({
     run: (claims) => rememberClaims(db, claims),
     pauseMs: (calls) => Math.min((calls - 1) * 2, MAX_SIGN_IN_PAUSE_MS),
   })
@@ -59,37 +60,39 @@ export function createUsers({ db, publisher }: { db: Db; publisher: Publisher })
     },
   })
 
-  async function store(claims: Claims): Promise<string> {
-    const id = (await returning.call(claims)) ?? (await ensureFromClaims(db, claims))
-    if (id !== null) return id
-    const changed = await db.$transaction(async (tx) => {
-      const { id, changed } = await changeByClaims(tx, claims)
-      return { id, events: changed ? await appendUserEvent(tx, [id], { type: 'ProfileUpdated', user: changed }) : [] }
+  async function store(claims: Claims): Promise<SignedIn> {
+    const known = (await returning.call(claims)) ?? (await ensureFromClaims(db, claims))
+    if (known !== null) return known
+    const { user, events } = await db.$transaction(async (tx) => {
+      const { user, changed } = await changeByClaims(tx, claims)
+      const updated = changed && ({ type: 'ProfileUpdated', user: changed } as const)
+      return { user, events: updated ? await appendUserEvent(tx, [user.id], updated) : [] }
     })
-    publisher.publishEvents(changed.events)
-    return changed.id
+    publisher.publishEvents(events)
+    return user
   }
 
   return {
     /**
-     * The id of the user with these claims, created at first sight, their profile kept current: by the newest token
-     * seen, and among tokens of the same second by the latest. All their devices learn of a change.
+     * The user with these claims, created at first sight, their profile kept current: by the newest token seen, and among
+     * tokens of the same second by the latest, but not by one that was revoked. All their devices learn of a change.
+     * They may be remembered for some minutes: of a later revocation they know nothing.
      */
-    ensureUser({ subject, name, picture, issuedAt }: Claims): Promise<string> {
+    ensureUser({ subject, name, picture, issuedAt }: Claims): Promise<SignedIn> {
       const claims = JSON.stringify([name, picture])
       const issuedAtMs = issuedAt?.getTime() ?? Number.NEGATIVE_INFINITY
       const known = seen.get(subject)
       if (known && (issuedAtMs < known.issuedAtMs || (issuedAtMs === known.issuedAtMs && claims === known.claims))) {
-        return known.id
+        return known.user
       }
-      const id = store({ subject, name, picture, issuedAt })
-      const latest = { claims, issuedAtMs, id }
+      const user = store({ subject, name, picture, issuedAt })
+      const latest = { claims, issuedAtMs, user }
       seen.set(subject, latest)
       // A failure must not be remembered.
-      id.catch(() => {
+      user.catch(() => {
         if (seen.peek(subject) === latest) seen.delete(subject)
       })
-      return id
+      return user
     },
 
     /** Null for an unknown id. Calls of one tick share one query. */

@@ -15,6 +15,13 @@ export interface Claims {
 
 export type ProfileChange = Partial<Pick<User, 'name' | 'avatarUrl' | 'statusText'>>
 
+/** A user as they sign in. */
+export interface SignedIn {
+  id: string
+  /** After a revocation: only tokens issued then or later count. */
+  tokensValidFrom: Date | null
+}
+
 /** Claims as SQL: parameters, or the columns of a row that holds them. */
 type ClaimsSql = Record<'name' | 'picture' | 'issuedAt', Prisma.Sql>
 
@@ -28,7 +35,8 @@ function parametersOf({ name, picture, issuedAt }: Claims): ClaimsSql {
 
 /** What these claims say of the row `u`, as SQL: whether they count, and the profile that they make. */
 function claimsOn({ name, picture, issuedAt }: ClaimsSql) {
-  const counts = Prisma.sql`(u."claimed_at" IS NULL OR ${issuedAt} >= u."claimed_at") IS TRUE`
+  const isRevoked = Prisma.sql`(u."tokens_valid_from" IS NOT NULL AND (${issuedAt} >= u."tokens_valid_from") IS NOT TRUE)`
+  const counts = Prisma.sql`((u."claimed_at" IS NULL OR ${issuedAt} >= u."claimed_at") IS TRUE AND NOT ${isRevoked})`
   const nextName = Prisma.sql`CASE WHEN ${counts} AND ${name} IS DISTINCT FROM u."claimed_name"
     THEN coalesce(${name}, u."name") ELSE u."name" END`
   const nextPicture = Prisma.sql`CASE WHEN ${counts} AND ${picture} IS DISTINCT FROM u."claimed_picture"
@@ -40,19 +48,19 @@ function claimsOn({ name, picture, issuedAt }: ClaimsSql) {
     remembered: Prisma.sql`
       "claimed_name" = CASE WHEN ${counts} THEN ${name} ELSE u."claimed_name" END,
       "claimed_picture" = CASE WHEN ${counts} THEN ${picture} ELSE u."claimed_picture" END,
-      "claimed_at" = greatest(u."claimed_at", ${issuedAt}),
-      "last_seen_at" = now()`,
+      "claimed_at" = CASE WHEN ${isRevoked} THEN u."claimed_at" ELSE greatest(u."claimed_at", ${issuedAt}) END,
+      "last_seen_at" = CASE WHEN ${isRevoked} THEN u."last_seen_at" ELSE now() END`,
   }
 }
 
 /**
- * For each of the claims the id of their user, or null, and nothing done, where ensureFromClaims is needed: the user is
+ * For each of the claims their user, or null, and nothing done, where ensureFromClaims is needed: the user is
  * new, their profile changes, or somebody else is just writing their row. One statement, which waits for nobody.
  */
-export async function rememberClaims(db: Db, all: readonly Claims[]): Promise<(string | null)[]> {
+export async function rememberClaims(db: Db, all: readonly Claims[]): Promise<(SignedIn | null)[]> {
   const claims = { name: Prisma.sql`c."name"`, picture: Prisma.sql`c."picture"`, issuedAt: Prisma.sql`c."issuedAt"` }
   const { remembered, changesProfile } = claimsOn(claims)
-  const rows = await db.$queryRaw<{ id: string; ordinal: number }[]>`
+  const rows = await db.$queryRaw<(SignedIn & { ordinal: number })[]>`
     WITH c AS MATERIALIZED (
       SELECT known."id", given.*
       FROM json_to_recordset(${JSON.stringify(all.map((one, ordinal) => ({ ...one, ordinal })))}::json)
@@ -61,41 +69,44 @@ export async function rememberClaims(db: Db, all: readonly Claims[]): Promise<(s
       FOR NO KEY UPDATE OF known SKIP LOCKED
     )
     UPDATE "users" u SET ${remembered} FROM c WHERE u."id" = c."id" AND NOT (${changesProfile})
-    RETURNING u."id", c."ordinal"`
-  const byOrdinal = new Map(rows.map(({ id, ordinal }) => [ordinal, id]))
+    RETURNING u."id", u."tokens_valid_from" AS "tokensValidFrom", c."ordinal"`
+  const byOrdinal = new Map(rows.map(({ ordinal, ...user }) => [ordinal, user]))
   return all.map((_, ordinal) => byOrdinal.get(ordinal) ?? null)
 }
 
 /**
- * The id of the user with these claims, created at first sight; null, and nothing done, where the claims change the
+ * The user with these claims, created at first sight; null, and nothing done, where the claims change the
  * profile of a user who is there already. One statement, safe when the same new user arrives many times at once.
  */
-export async function ensureFromClaims(db: Db, claims: Claims): Promise<string | null> {
+export async function ensureFromClaims(db: Db, claims: Claims): Promise<SignedIn | null> {
   const { subject, name, picture, issuedAt } = claims
   const { remembered, changesProfile } = claimsOn(parametersOf(claims))
   const shownName = name ?? firstCharacters(subject, MAX_NAME_CHARACTERS)
-  const [user] = await db.$queryRaw<{ id: string }[]>`
+  const [user] = await db.$queryRaw<SignedIn[]>`
     INSERT INTO "users" AS u ("id", "subject", "name", "avatar_url", "claimed_name", "claimed_picture", "claimed_at")
     VALUES (${newId()}::uuid, ${subject}, ${shownName}, ${picture}, ${name}, ${picture}, ${issuedAt}::timestamptz(3))
     ON CONFLICT ("subject") DO UPDATE SET ${remembered} WHERE NOT (${changesProfile})
-    RETURNING u."id"`
-  return user?.id ?? null
+    RETURNING u."id", u."tokens_valid_from" AS "tokensValidFrom"`
+  return user ?? null
 }
 
 /**
  * Changes the profile of an existing user to what the claims say, and returns the user as changed. Not where they do not
  * change it (any more): another request with the same claims, or newer ones, was faster.
  */
-export async function changeByClaims(tx: Tx, claims: Claims): Promise<{ id: string; changed: UserRecord | null }> {
+export async function changeByClaims(tx: Tx, claims: Claims): Promise<{ user: SignedIn; changed: UserRecord | null }> {
   const { nextName, nextPicture, remembered, changesProfile } = claimsOn(parametersOf(claims))
-  const [changed] = await tx.$queryRaw<UserRecord[]>`
+  const [row] = await tx.$queryRaw<(UserRecord & SignedIn)[]>`
     UPDATE "users" u SET "name" = ${nextName}, "avatar_url" = ${nextPicture}, "updated_at" = now(), ${remembered}
     WHERE u."subject" = ${claims.subject} AND ${changesProfile}
     RETURNING u."id", u."name", u."avatar_url" AS "avatarUrl", u."status_text" AS "statusText",
-      u."last_seen_at" AS "lastSeenAt"`
-  if (changed) return { id: changed.id, changed }
-  const { id } = await tx.user.findUniqueOrThrow({ where: { subject: claims.subject }, select: { id: true } })
-  return { id, changed: null }
+      u."last_seen_at" AS "lastSeenAt", u."tokens_valid_from" AS "tokensValidFrom"`
+  if (row) {
+    const { tokensValidFrom, ...changed } = row
+    return { user: { id: changed.id, tokensValidFrom }, changed }
+  }
+  const select = { id: true, tokensValidFrom: true }
+  return { user: await tx.user.findUniqueOrThrow({ where: { subject: claims.subject }, select }), changed: null }
 }
 
 /** Users by id, in no order; unknown ids are left out. */

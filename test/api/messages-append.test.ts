@@ -176,7 +176,7 @@ describe('appending messages', () => {
       publisher: NO_PUBLISHER,
       rooms: createRooms({ db, publisher: NO_PUBLISHER }),
     })
-    const viewer = { userId: ada, issuedAt: null, expiresAt: new Date(Number.MAX_SAFE_INTEGER) }
+    const viewer = { userId: ada, issuedAt: null, expiresAt: new Date(Number.MAX_SAFE_INTEGER), isOperator: false }
     const [open, held] = [await room(), await room()]
     const send = (roomId: string, text: string) =>
       messages.sendMessage(viewer, { roomId, text, replyToId: null, clientMessageId: null }).then(

@@ -2,6 +2,7 @@
 
 import { afterEach, expect, it } from 'vitest'
 import { systemClock } from '../../src/platform/clock.ts'
+import { post } from '../support/graphql-over-http.ts'
 import { brief, openRoomEvents, openRoomEventsSse } from '../support/room-events.ts'
 import { type Person, person, stopAll } from '../support/seed.ts'
 import { describeTopologies, signToken } from '../support/start-nodes.ts'
@@ -42,6 +43,59 @@ describeTopologies('archiving a room', (nodes) => {
       ['CaughtUp', 2],
     ])
   })
+})
+
+const MODERATE = {
+  remove:
+    'mutation ($input: RemoveMemberInput!) { removeMember(input: $input) { __typename ... on Error { message } } }',
+  ban: 'mutation ($input: BanMemberInput!) { banMember(input: $input) { __typename ... on Error { message } } }',
+} as const
+
+describeTopologies('a member', (nodes) => {
+  afterEach(stopAll)
+
+  const start = async (kind: 'PUBLIC' | 'PRIVATE') => {
+    const [first = '', second = first] = nodes().urls
+    const ada = await person(first, 'Ada')
+    const bob = await person(second, 'Bob')
+    const cem = await person(second, 'Cem')
+    const room = await ada.createRoom({ kind, memberIds: [bob.id, cem.id] })
+    const open = (who: Person) => {
+      const socket = who.connect()
+      const events = openRoomEvents(socket, room)
+      const messages = subscribe(socket, 'subscription ($room: ID!) { messageAdded(roomId: $room) { text } }', { room })
+      const presence = subscribe(socket, 'subscription ($room: ID!) { roomPresence(roomId: $room) { __typename } }', {
+        room,
+      })
+      return { events, presence, messages, overSse: openRoomEventsSse(second, who, room) }
+    }
+    const [bobs, cems] = [open(bob), open(cem)]
+    for (const { events, presence, overSse } of [bobs, cems]) {
+      for (const stream of [events, presence, overSse]) await stream.next()
+    }
+    const moderate = (how: keyof typeof MODERATE) => ada.do(MODERATE[how], { input: { roomId: room, userId: bob.id } })
+    return { ada, room, bobs, cems, moderate }
+  }
+
+  for (const [how, reason, kind, last] of [
+    ['remove', 'REMOVED', 'PRIVATE', 'MemberLeft'],
+    ['ban', 'BANNED', 'PRIVATE', 'MemberLeft'],
+    ['ban', 'BANNED', 'PUBLIC', 'MemberBanned'],
+  ] as const) {
+    it(`who is ${reason.toLowerCase()} from a ${kind.toLowerCase()} room loses all its streams, and nobody else does`, async () => {
+      const { ada, room, bobs, cems, moderate } = await start(kind)
+      await moderate(how)
+      await ada.send(room, 'behind his back')
+      for (const stream of Object.values(bobs)) {
+        expect(await stream.ended()).toBeNull()
+        expect(stream.items.at(-1)?.errors?.[0]?.extensions).toMatchObject({ code: 'STREAM_ENDED', reason })
+        expect(JSON.stringify(stream.items)).not.toContain('behind his back')
+      }
+      for (const { items } of [bobs.events, bobs.overSse]) expect(brief(items.at(-2) ?? {}).slice(0, 1)).toEqual([last])
+      expect(await cems.messages.next()).toEqual({ data: { messageAdded: { text: 'behind his back' } } })
+      await cems.overSse.takeUntil((item) => brief(item).includes('behind his back'))
+    })
+  }
 })
 
 /** Turned by the stories below; it only goes forward, so that no story's own tokens come back to life. */
@@ -101,6 +155,28 @@ describeTopologies(
       await ada.send(room, 'still here')
       expect(brief(await events.next())).toEqual(['MessageSent', 2, 'still here'])
       await Promise.all([socket.dispose(), other.dispose()])
+    })
+
+    it('that an operator revokes closes the socket, and ends streams over SSE', async () => {
+      const { ada, room, url, token } = await start('Bob', 600)
+      const operator = await signToken('operator', { scope: 'sohbet:operator' }, inSeconds(600))
+      const socket = connect(url, token)
+      const events = openRoomEvents(socket, room)
+      const overSse = openRoomEventsSse(url, { ...ada, token }, room)
+      for (const stream of [events, overSse]) await stream.next()
+      const { data } = await post(url, '{ viewer { id } }', { token })
+      const revoke = 'mutation ($input: RevokeTokensInput!) { revokeTokens(input: $input) { __typename } }'
+      const [first = ''] = nodes().urls
+      const userId = Object(data?.viewer).id
+      expect((await post(first, revoke, { token: operator, variables: { input: { userId } } })).data).toEqual({
+        revokeTokens: { __typename: 'RevokeTokensSuccess' },
+      })
+      expect(await events.ended()).toMatchObject({ code: 4403, reason: 'TOKEN_REVOKED' })
+      expect(await overSse.ended()).toBeNull()
+      expect(overSse.items.at(-1)?.errors?.[0]?.extensions).toMatchObject({ code: 'TOKEN_REVOKED' })
+      // Where only the old token is to be had, coming back has no sense.
+      expect(await openRoomEvents(socket, room).ended()).toMatchObject({ code: 4401 })
+      await socket.dispose()
     })
 
     it('of another user, or that is none, changes nothing', async () => {

@@ -8,8 +8,8 @@ import { type LiveSamples, playStory, subscribeToAll } from '../support/live-sam
 import { createTestDatabase, type TestDatabase } from '../support/postgres-server.ts'
 import { createFieldExecution, fieldsReachableFrom, type LeaveOut } from '../support/schema-walk.ts'
 
-/** What a live event does not carry and whoever selects it reads: lists, and what changes by itself. */
-const READS = ['RoomPresence.count', 'RoomPresence.users']
+/** What a live event does not carry and whoever selects it reads: lists, what changes by itself, and who stands in what was read for one viewer. */
+const READS = ['Ban.bannedBy', 'Ban.user', 'Membership.user', 'RoomPresence.count', 'RoomPresence.users']
 
 const isNotCarried: LeaveOut = (path, { extensions }) => READS.includes(path) || extensions.viewerDependent === true
 

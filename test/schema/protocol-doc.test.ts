@@ -266,6 +266,7 @@ describe('the limits of docs/protocol.md', () => {
     'Users in memberIds': (who) => named('createRoom', { name: 'x', memberIds: ids(who, 60) })(who),
     'Users in memberIds of a direct room': (who) =>
       named('createRoom', { kind: 'DIRECT', memberIds: ids(who, 10) })(who),
+    "Characters of a ban's reason": (who) => named('banMember', { roomId: anyId, userId: who.id, reason: long })(who),
     'Characters of search': told(/longer than (\d+)/, `{ rooms(search: "${long}") { pageInfo { hasNextPage } } }`),
     "Characters of a user's name": named('updateProfile', { name: long }),
     'Characters of statusText': named('updateProfile', { statusText: long }),

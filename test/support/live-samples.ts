@@ -10,6 +10,7 @@ import {
   isObjectType,
   parse,
 } from 'graphql'
+import { Revocations } from '../../src/auth/revocation-service.ts'
 import { createAuth } from '../../src/auth/service.ts'
 import { Sessions } from '../../src/auth/sessions.ts'
 import { createPublisher } from '../../src/events/publisher.ts'
@@ -60,11 +61,13 @@ const ITEMS = {
     'MemberLeft',
     'MemberRoleChanged',
     'MemberJoined',
+    'MemberBanned',
+    'MemberUnbanned',
     'RoomArchived',
   ],
   messageAdded: ['a reply'],
   roomPresence: ['change', 'typing'],
-  viewerEvents: ['CaughtUp', 'RoomGained', 'ProfileUpdated', 'RoomLost'],
+  viewerEvents: ['CaughtUp', 'RoomGained', 'ProfileUpdated', 'TokensRevoked', 'RoomLost'],
 } as const
 
 type Field = keyof typeof ITEMS
@@ -96,7 +99,7 @@ export async function playStory(databaseUrl: string, makeSchema: () => GraphQLSc
     // Before anything happens: a later snapshot would show it already, and no change.
     const watched = streams.find(({ field }) => field === 'roomPresence')
     const events: LiveEvent[] = [{ field: 'roomPresence', event: (await watched?.stream.next())?.value }]
-    await play(context, { ada, bob, roomId })
+    await play(context, { ada, bob, eve: await signUp(context, 'Eve'), roomId })
     events.push({ field: 'viewerEvents', event: (await ahead.next()).value })
     for (const { field, stream } of streams) {
       for (const event of await takeAll(stream, ITEMS[field])) events.push({ field, event })
@@ -110,8 +113,8 @@ export async function playStory(databaseUrl: string, makeSchema: () => GraphQLSc
 }
 
 async function play(
-  { rooms, messages, users, presence }: Services,
-  { ada, bob, roomId }: { ada: Viewer; bob: Viewer; roomId: string },
+  { rooms, messages, users, presence, revocations }: Services,
+  { ada, bob, eve, roomId }: { ada: Viewer; bob: Viewer; eve: Viewer; roomId: string },
 ) {
   const write = (text: string, replyToId: string | null) =>
     messages.sendMessage(ada, { roomId, text, replyToId, clientMessageId: newId() })
@@ -119,14 +122,21 @@ async function play(
   const { id } = await write('hello', null)
   await write('a reply', id)
   await users.updateProfile(bob, { statusText: 'busy' })
+  await revocations.revokeTokens(ada, bob.userId)
   await rooms.updateRoom(ada, roomId, { topic: 'Stories' })
   presence.enterRoom(roomId, { id: newId(), userId: ada.userId })
   await presence.setTyping(ada, roomId, true)
+  await rooms.leaveRoom(bob, roomId)
+  await rooms.joinRoom(bob, roomId)
   // The last owner leaves: Bob has the room then.
   await rooms.leaveRoom(ada, roomId)
   await rooms.joinRoom(ada, roomId)
+  // One ban is lifted and one stays, for Bob to see.
+  for (const endsAt of [null, new Date('2100-01-01T00:00:00Z')]) {
+    await rooms.unbanMember(bob, roomId, eve.userId)
+    await rooms.banMember(bob, roomId, eve.userId, { reason: 'spam', endsAt })
+  }
   await rooms.archiveRoom(bob, roomId)
-  await rooms.leaveRoom(bob, roomId)
 }
 
 /** The services as app.ts puts them together, in memory but for the database. */
@@ -138,6 +148,15 @@ function openServices(databaseUrl: string): { context: Context; close(): Promise
   const publisher = createPublisher({ bus, log, logger })
   const hub = new Hub({ bus, log, logger, sweepIntervalMs: 100 })
   const users = createUsers({ db, publisher })
+  const revocations = new Revocations({
+    db,
+    bus,
+    publisher,
+    clock: systemClock,
+    logger,
+    onRevoked: () => {},
+    sweepIntervalMs: 60_000,
+  })
   const rooms = createRooms({ db, publisher })
   const messages = createMessages({ db, publisher, rooms })
   const store = createMemoryPresenceStore({ clock: systemClock, nodeId: newId() })
@@ -152,7 +171,7 @@ function openServices(databaseUrl: string): { context: Context; close(): Promise
   }
   const description = { name: 'Sohbet', version: '0', capabilities: [], limits }
   const serverInfo = createServerInfo({ description, db, bus, usesRedis: false, presence, clock: systemClock })
-  const sessions = new Sessions(systemClock)
+  const sessions = new Sessions({ clock: systemClock, isRevoked: () => false })
   const auth = createAuth({ authenticate: async () => null, sessions })
   const live = createLive({ hub, rights: new RoomRights(), rooms, users, presence, openSession: sessions.open })
   return {
@@ -160,6 +179,7 @@ function openServices(databaseUrl: string): { context: Context; close(): Promise
       db,
       auth,
       users,
+      revocations,
       rooms,
       messages,
       presence,
@@ -175,6 +195,7 @@ function openServices(databaseUrl: string): { context: Context; close(): Promise
       sessions.close()
       await presence.close()
       await hub.close()
+      await revocations.close()
       await bus.close()
       await db.$disconnect()
     },
@@ -182,8 +203,9 @@ function openServices(databaseUrl: string): { context: Context; close(): Promise
 }
 
 async function signUp({ users }: Services, name: string): Promise<Viewer> {
-  const userId = await users.ensureUser({ subject: name, name, picture: 'https://example.com/a.png', issuedAt: null })
-  return { userId, issuedAt: null, expiresAt: new Date('2100-01-01T00:00:00Z') }
+  const claims = { subject: name, name, picture: 'https://example.com/a.png', issuedAt: null }
+  const { id } = await users.ensureUser(claims)
+  return { userId: id, issuedAt: null, expiresAt: new Date('2100-01-01T00:00:00Z'), isOperator: name === 'Ada' }
 }
 
 /** The operation of a subscription that selects everything of its items but what is left out. */
