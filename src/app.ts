@@ -160,7 +160,7 @@ async function createServices(parts: ServiceParts, opened: Closers) {
   const users = createUsers({ db, publisher })
   const rooms = createRooms({ db, publisher })
   const messages = createMessages({ db, publisher, rooms })
-  const presence = createPresence({ store: presenceStore, bus, rooms, users, logger, ...config.presence })
+  const presence = createPresence({ store: presenceStore, bus, rooms, users, logger, clock, ...config.presence })
   opened.add(() => presence.close())
   const live = createLive({ hub, rooms, users, presence })
   const limits = {
@@ -188,13 +188,7 @@ async function createServices(parts: ServiceParts, opened: Closers) {
   })
   const authorized = {
     hasExpired: (viewer: Viewer) => hasExpired(viewer, clock),
-    connect({ userId }: { userId: string }, connectionId: string) {
-      const leave = presence.connect({ id: connectionId, userId })
-      return () => {
-        leave()
-        users.noteSeen(userId).catch((error) => logger.warn({ err: error }, 'last seen was not noted'))
-      }
-    },
+    connect: ({ userId }: Viewer, connectionId: string) => presence.connect({ id: connectionId, userId }),
     async describeViewer({ userId }: { userId: string }) {
       const user = await users.findArriving(userId)
       return user && { id: encodeGlobalId('User', user.id), name: user.name }

@@ -11,6 +11,7 @@
 // Global:     :due        zset  scope -> not later than its earliest expiry (late bounds are tightened by a visit)
 //             :rooms      zset  room -> how many users; the server scope is no room
 //             :participants     the sum of :rooms
+//             :expired    set   users whose last lease of the server scope has expired, until somebody takes them
 //             :unreported set   scopes changed by a call that could not report it; the next sweep does
 //
 // Every key lives at most a day after the last change or visit, scopes never longer than the global keys:
@@ -25,7 +26,8 @@ if not now then
   local time = redis.call('TIME')
   now = time[1] * 1000 + math.floor(time[2] / 1000)
 end
-local DUE, ROOMS, PARTICIPANTS, UNREPORTED = root .. ':due', root .. ':rooms', root .. ':participants', root .. ':unreported'
+local DUE, ROOMS, PARTICIPANTS = root .. ':due', root .. ':rooms', root .. ':participants'
+local EXPIRED, UNREPORTED = root .. ':expired', root .. ':unreported'
 local SERVER, SAFETY_MS, BUDGET, SCOPES_PER_SWEEP = '${SERVER_SCOPE}', 86400000, 500, 250
 local function leases(scope) return root .. ':leases:' .. scope end
 local function held(scope) return root .. ':held:' .. scope end
@@ -50,7 +52,7 @@ end
 -- Last in every script that writes: the global keys outlive every scope.
 local function finish()
   if not kept and #changed == 0 then return end
-  for _, key in ipairs({DUE, ROOMS, PARTICIPANTS, UNREPORTED}) do redis.call('PEXPIRE', key, SAFETY_MS) end
+  for _, key in ipairs({DUE, ROOMS, PARTICIPANTS, EXPIRED, UNREPORTED}) do redis.call('PEXPIRE', key, SAFETY_MS) end
 end
 
 local function take(hash, user)
@@ -75,13 +77,15 @@ local function depart(scope, user)
   end
 end
 
--- The counts after a lease was taken out of the zset.
+-- The counts after a lease was taken out of the zset. Whether it was the user's last one.
 local function lose(scope, state, user)
   if state == 'O' and take(online(scope), user) <= 0 then change(scope) end
   if take(held(scope), user) <= 0 then
     depart(scope, user)
     change(scope)
+    return true
   end
+  return false
 end
 
 -- Tightens the scope's bound in :due, or forgets the scope when nobody holds it any more.
@@ -104,7 +108,8 @@ end
 local function expire(scope, budget)
   local expired = redis.call('ZRANGE', leases(scope), '-inf', now, 'BYSCORE', 'LIMIT', 0, budget)
   for _, lease in ipairs(expired) do
-    lose(scope, string.sub(lease, 1, 1), string.match(lease, '^.|[^|]*|(.*)$'))
+    local user = string.match(lease, '^.|[^|]*|(.*)$')
+    if lose(scope, string.sub(lease, 1, 1), user) and scope == SERVER then redis.call('SADD', EXPIRED, user) end
   end
   if #expired > 0 then redis.call('ZREMRANGEBYRANK', leases(scope), 0, #expired - 1) end
   settle(scope)
@@ -172,6 +177,11 @@ end
 for scope in pairs(scopes) do settle(scope) end
 finish()
 return changed
+`
+
+/** ARGV[2] limit. Returns users, and forgets them. */
+export const TAKE_EXPIRED = `${COMMON}
+return redis.call('SPOP', EXPIRED, ARGV[2])
 `
 
 /** Returns how much is left to sweep, then the changed scopes. */

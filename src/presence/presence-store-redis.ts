@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import type { Clock } from '../platform/clock.ts'
 import { closeRedis } from '../platform/redis.ts'
-import { BUSIEST, COUNTS, HOLD, READ, RELEASE, SWEEP, TOTALS } from './presence-scripts.lua.ts'
+import { BUSIEST, COUNTS, HOLD, READ, RELEASE, SWEEP, TAKE_EXPIRED, TOTALS } from './presence-scripts.lua.ts'
 import type { Lease, LeaseKey, PresenceStore, Roster } from './presence-store.ts'
 
 export interface RedisPresenceStoreOptions {
@@ -22,6 +22,8 @@ export interface RedisPresenceStoreOptions {
 const ITEMS_PER_CALL = 250
 /** Rounds of removing what has expired in one call: 32,000 leases or 16,000 scopes. */
 const MAX_ROUNDS = 64
+const EXPIRED_PER_CALL = 1_000
+const MAX_EXPIRED_TAKEN = 10_000
 
 class RedisPresenceStore implements PresenceStore {
   readonly #redis: Redis
@@ -64,6 +66,16 @@ class RedisPresenceStore implements PresenceStore {
     return this.#takeChanges()
   }
 
+  async takeExpired(): Promise<string[]> {
+    const taken: string[] = []
+    while (taken.length < MAX_EXPIRED_TAKEN) {
+      const users = listOf(await this.#run(TAKE_EXPIRED, [EXPIRED_PER_CALL])).map(String)
+      taken.push(...users)
+      if (users.length < EXPIRED_PER_CALL) break
+    }
+    return taken
+  }
+
   async read(scope: string, limit: number): Promise<Roster> {
     for (let round = 1; ; round += 1) {
       const [stillExpired, count, ...members] = listOf(await this.#run(READ, [scope, limit]))
@@ -91,6 +103,11 @@ class RedisPresenceStore implements PresenceStore {
   async totals(): Promise<{ usersOnline: number; activeRooms: number; participants: number }> {
     const [usersOnline, activeRooms, participants] = listOf(await this.#run(TOTALS, [])).map(Number)
     return { usersOnline: usersOnline ?? 0, activeRooms: activeRooms ?? 0, participants: participants ?? 0 }
+  }
+
+  onLost(listener: () => void): () => void {
+    this.#redis.on('close', listener)
+    return () => this.#redis.off('close', listener)
   }
 
   onReconnect(listener: () => void): () => void {
@@ -125,7 +142,9 @@ class RedisPresenceStore implements PresenceStore {
   }
 }
 
-const SHAS = new Map([HOLD, RELEASE, SWEEP, READ, COUNTS, BUSIEST, TOTALS].map((script) => [script, sha1(script)]))
+const SHAS = new Map(
+  [HOLD, RELEASE, SWEEP, TAKE_EXPIRED, READ, COUNTS, BUSIEST, TOTALS].map((script) => [script, sha1(script)]),
+)
 
 function shaOf(script: string): string {
   return SHAS.get(script) ?? sha1(script)

@@ -139,6 +139,28 @@ function behavesAsAPresenceStore(open: () => Promise<World>): void {
     expect(await other.sweep()).toEqual([])
   })
 
+  it('gives every user who expired everywhere to one who asks', async () => {
+    const {
+      nodes: [dead, alive, third],
+      clock,
+    } = await open()
+    const crowd = Array.from({ length: 2_500 }, (_, i) => lease(SERVER_SCOPE, `user-${i}`))
+    await dead.hold([...crowd, lease(SERVER_SCOPE, 'ada'), lease('room', 'bob'), lease('room', 'ada')], TTL_MS)
+    await alive.hold([lease(SERVER_SCOPE, 'cem'), lease(SERVER_SCOPE, 'ada')], TTL_MS)
+    await alive.release([lease(SERVER_SCOPE, 'cem')])
+    clock.nowMs += TTL_MS - 1
+    await alive.hold([lease(SERVER_SCOPE, 'ada')], TTL_MS)
+    clock.nowMs += 1
+    expect(await third.takeExpired()).toEqual([])
+    // A reader's look counts as well.
+    await third.totals()
+    expect(await alive.sweep()).toContain(SERVER_SCOPE)
+    await third.sweep()
+    const taken = (await Promise.all([alive.takeExpired(), third.takeExpired()])).flat()
+    expect(taken.toSorted()).toEqual(crowd.map(({ userId }) => userId).toSorted())
+    expect(await alive.takeExpired()).toEqual([])
+  })
+
   it('honours a renewal that shortens a lease', async () => {
     const {
       nodes: [one],
@@ -325,6 +347,7 @@ describe.skipIf(!redisUrl)(`presence store on Redis ${redisUrl ? '' : NO_REDIS}`
       expect(await observer.pttl(name), name).toBeGreaterThan(0)
     }
     await store.sweep()
+    await store.takeExpired()
     await store.release([lease('room-1', 'user-1')])
     expect(await observer.keys(`${keyPrefix}*`)).toEqual([`${keyPrefix}{presence}:participants`])
   })
