@@ -14,7 +14,7 @@ afterEach(() => {
   for (const roster of rosters.splice(0)) roster.close()
 })
 
-async function openRoom({ refreshMs }: { refreshMs: number }) {
+async function openRoom({ refreshMs, coalesceMs = 1 }: { refreshMs: number; coalesceMs?: number }) {
   const store = createMemoryPresenceStore({ clock: { now: () => 1_000 }, nodeId: 'node' })
   const profiles = new Map<string, UserRecord>()
   const loads: string[][] = []
@@ -34,7 +34,7 @@ async function openRoom({ refreshMs }: { refreshMs: number }) {
       loads.push([...ids])
       return ids.flatMap((id) => profiles.get(id) ?? [])
     },
-    coalesceMs: 1,
+    coalesceMs,
     refreshMs,
     logger: createLogger('fatal'),
   }
@@ -77,6 +77,19 @@ it('loads only who is new when it is poked', async () => {
   roster.poke()
   await eventually(() => expect(roster.view.count).toBe(2))
   expect(loads).toEqual([['Ada'], ['Bob']])
+})
+
+it('tells many changes of a moment at once, by one read', async () => {
+  const { counts, come, roster, cursor } = await openRoom({ refreshMs: 60_000, coalesceMs: 100 })
+  await cursor.next()
+  for (let i = 0; i < 50; i++) {
+    await come(`User ${i}`)
+    roster.poke()
+  }
+  const { value } = await cursor.next()
+  expect(value).toMatchObject({ kind: 'change', count: 51 })
+  expect(value.changes).toHaveLength(50)
+  expect([cursor.take(), counts.reads]).toEqual([null, 2])
 })
 
 it('says that it is unknown, once, and begins anew when it is known again; whatever was just being read', async () => {
