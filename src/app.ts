@@ -31,6 +31,7 @@ import { Closers } from './platform/closers.ts'
 import { createDb, type Db } from './platform/db.ts'
 import { newId } from './platform/ids.ts'
 import type { Logger } from './platform/logger.ts'
+import type { Viewer } from './platform/viewer.ts'
 import { createPresence } from './presence/service.ts'
 import { Hub } from './realtime/hub.ts'
 import type { Entry } from './realtime/topic-log.ts'
@@ -179,7 +180,7 @@ async function createServices(parts: ServiceParts, opened: Closers) {
   })
   opened.add(() => revocations.close())
   const messages = createMessages({ db, publisher, rooms })
-  const presence = createPresence({ store: presenceStore, bus, rooms, users, logger, ...config.presence })
+  const presence = createPresence({ store: presenceStore, bus, rooms, users, logger, clock, ...config.presence })
   opened.add(() => presence.close())
   const live = createLive({ hub, rights, rooms, users, presence, openSession: sessions.open })
   const limits = {
@@ -211,13 +212,7 @@ async function createServices(parts: ServiceParts, opened: Closers) {
   }
   const authorized = {
     openSession: sessions.open,
-    connect({ userId }: { userId: string }, connectionId: string) {
-      const leave = presence.connect({ id: connectionId, userId })
-      return () => {
-        leave()
-        users.noteSeen(userId).catch((error) => logger.warn({ err: error }, 'last seen was not noted'))
-      }
-    },
+    connect: ({ userId }: Viewer, connectionId: string) => presence.connect({ id: connectionId, userId }),
     async describeViewer({ userId }: { userId: string }) {
       const user = await users.findArriving(userId)
       return user && { id: encodeGlobalId('User', user.id), name: user.name }

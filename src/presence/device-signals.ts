@@ -3,6 +3,7 @@
 
 import type { Logger } from '../platform/logger.ts'
 import type { EventBus } from '../realtime/event-bus.ts'
+import { LastingSubscription } from './lasting-subscription.ts'
 import type { PresenceState } from './presence-store.ts'
 
 export interface DeviceSignal {
@@ -16,16 +17,17 @@ const TOPIC = 'presence-state'
 
 export class DeviceSignals {
   readonly #bus: EventBus
-  readonly #logger: Logger
-  readonly #onSignal: (signal: DeviceSignal) => void
-  /** Null while the bus has refused. */
-  #subscription: Promise<(() => Promise<void>) | null>
+  readonly #subscription: LastingSubscription
 
   constructor({ bus, logger, onSignal }: { bus: EventBus; logger: Logger; onSignal: (signal: DeviceSignal) => void }) {
     this.#bus = bus
-    this.#logger = logger
-    this.#onSignal = onSignal
-    this.#subscription = this.#subscribe()
+    this.#subscription = new LastingSubscription({
+      bus,
+      topic: TOPIC,
+      logger,
+      // Published only by publish below.
+      onMessage: (message) => onSignal(JSON.parse(message) as DeviceSignal),
+    })
   }
 
   /** Rejects when the nodes could not be told. */
@@ -33,24 +35,12 @@ export class DeviceSignals {
     return this.#bus.publish(TOPIC, JSON.stringify(signal))
   }
 
-  /** Listens if it could not before. Does no harm when it does already. */
+  /** See LastingSubscription.retry. */
   retry(): void {
-    this.#subscription = this.#subscription.then((known) => known ?? this.#subscribe())
+    this.#subscription.retry()
   }
 
-  async close(): Promise<void> {
-    const subscription = this.#subscription
-    this.#subscription = Promise.resolve(async () => {})
-    await (await subscription)?.()
-  }
-
-  async #subscribe(): Promise<(() => Promise<void>) | null> {
-    try {
-      // Published only by publish above.
-      return await this.#bus.subscribe(TOPIC, (message) => this.#onSignal(JSON.parse(message) as DeviceSignal))
-    } catch (error) {
-      this.#logger.debug({ err: error }, 'states of devices are not heard, trying again')
-      return null
-    }
+  close(): Promise<void> {
+    return this.#subscription.close()
   }
 }

@@ -29,6 +29,8 @@ interface Scope {
 export class MemoryPresenceState {
   readonly scopes = new Map<string, Scope>()
   readonly unreported = new Set<string>()
+  /** Users whose last lease of the server scope has expired, until somebody takes them. */
+  readonly expired = new Set<string>()
 }
 
 export interface MemoryPresenceStoreOptions {
@@ -87,6 +89,12 @@ class MemoryPresenceStore implements PresenceStore {
     return changed
   }
 
+  async takeExpired(): Promise<string[]> {
+    const taken = [...this.#state.expired]
+    this.#state.expired.clear()
+    return taken
+  }
+
   async read(scope: string, limit: number): Promise<Roster> {
     this.#expire(scope)
     const users = this.#state.scopes.get(scope)?.users ?? new Map<string, User>()
@@ -116,6 +124,10 @@ class MemoryPresenceStore implements PresenceStore {
       activeRooms: rooms.length,
       participants: rooms.reduce((sum, { count }) => sum + count, 0),
     }
+  }
+
+  onLost(): () => void {
+    return () => {}
   }
 
   onReconnect(): () => void {
@@ -148,6 +160,7 @@ class MemoryPresenceStore implements PresenceStore {
       }
       this.#forgetIfGone(name, scope, userId, user)
       if (effectiveState(user) !== before) this.#state.unreported.add(name)
+      if (name === SERVER_SCOPE && user.leases.size === 0) this.#state.expired.add(userId)
     }
   }
 

@@ -23,6 +23,11 @@ export interface PresenceStore {
    * node calls first. Returns the scopes that changed, here or under a reader. To be called every few seconds.
    */
   sweep(): Promise<string[]>
+  /**
+   * Users whose last lease of the SERVER_SCOPE has expired: nobody was there to see them go. Each is given to one call,
+   * at most 10,000 at once; to be asked for when that scope has changed.
+   */
+  takeExpired(): Promise<string[]>
   /** The scope's number of users and the first `limit` of them, longest present first. Expired leases do not count. */
   read(scope: string, limit: number): Promise<Roster>
   /**
@@ -34,6 +39,8 @@ export interface PresenceStore {
   busiest(limit: number): Promise<{ scope: string; count: number }[]>
   /** Users online, rooms with somebody present, and the sum over those rooms of the users present. */
   totals(): Promise<{ usersOnline: number; activeRooms: number; participants: number }>
+  /** Called when the connection to the server behind is lost. Never called where there is no server. */
+  onLost(listener: () => void): () => void
   /**
    * Called when the connection to the server behind is there again, before any call that was made since is answered.
    * The server may have lost all leases: each node should hold its own again, and until the other nodes have, what is

@@ -13,6 +13,8 @@ const DEFAULT_REFRESH_MS = 10_000
 /** How long somebody is typing after saying so. */
 const TYPING_TTL_MS = 6_000
 const MAX_TYPING = 20
+/** How soon a room that could not be read is read again. */
+const RETRY_MS = 2_000
 
 export interface PresentUser {
   user: UserRecord
@@ -24,6 +26,8 @@ export interface RosterView {
   count: number
   /** Null when there are more than MAX_NAMED. */
   present: ReadonlyMap<string, PresentUser> | null
+  /** Some of those who have left lately, as they were read after that. At most MAX_NAMED. */
+  departed: ReadonlyMap<string, UserRecord>
 }
 
 /** Somebody who wants to know that the room has changed. */
@@ -40,13 +44,20 @@ export interface RoomRosterOptions {
   logger: Logger
 }
 
+const NOTHING: RosterView = { count: 0, present: new Map(), departed: new Map() }
+
 export class RoomRoster {
   readonly #options: RoomRosterOptions
   readonly #typing = new Map<string, { user: UserRecord; timer: NodeJS.Timeout }>()
   readonly #watchers = new Set<RosterWatcher>()
   readonly #heal: NodeJS.Timeout
-  #view: RosterView
+  #view = NOTHING
   #typingView: readonly UserRecord[] = []
+  #unknownSince: Date | null
+  /** Presence is unknown on this node: nothing that is read counts. */
+  #isSuspended: boolean
+  /** How often presence was lost: what a read began before says nothing after it. */
+  #losses = 0
   #scheduled: NodeJS.Timeout | null = null
   #refreshing = false
   #pokedMeanwhile = false
@@ -54,12 +65,12 @@ export class RoomRoster {
   #next: Promise<void> | null = null
   /** Names are known from when somebody came; now and then they are loaded anew. */
   #namesAreOld = false
-  #settledAtMs = 0
   #closed = false
 
-  private constructor(options: RoomRosterOptions, view: RosterView) {
+  private constructor(options: RoomRosterOptions, lostAt: Date | null) {
     this.#options = options
-    this.#view = view
+    this.#unknownSince = lostAt
+    this.#isSuspended = lostAt !== null
     this.#heal = setInterval(() => {
       this.#namesAreOld = true
       this.poke()
@@ -67,9 +78,14 @@ export class RoomRoster {
     this.#heal.unref()
   }
 
-  /** Rejects when presence cannot be read. */
-  static async open(options: RoomRosterOptions): Promise<RoomRoster> {
-    return new RoomRoster(options, await readView(options, new Map()))
+  /**
+   * Resolves when the room was read, or could not be: then it is unknown, and read again soon. With `lostAt` it begins
+   * suspended.
+   */
+  static async open(options: RoomRosterOptions, lostAt: Date | null = null): Promise<RoomRoster> {
+    const roster = new RoomRoster(options, lostAt)
+    await roster.readAgain()
+    return roster
   }
 
   get view(): RosterView {
@@ -80,6 +96,11 @@ export class RoomRoster {
     return this.#typingView
   }
 
+  /** Since when the view has been out of date, perhaps; null while it can be believed. */
+  get unknownSince(): Date | null {
+    return this.#unknownSince
+  }
+
   get closed(): boolean {
     return this.#closed
   }
@@ -87,33 +108,34 @@ export class RoomRoster {
   /** Says that something may have changed: the room is read again, at most once in `coalesceMs`. */
   poke(): void {
     if (this.#refreshing) this.#pokedMeanwhile = true
-    if (this.#scheduled || this.#refreshing || this.#closed) return
-    this.#schedule()
+    if (this.#scheduled || this.#refreshing || this.#isSuspended || this.#closed) return
+    this.#schedule(this.#options.coalesceMs)
   }
 
   /** Resolves when a read that began after the call is shown, or has failed. Whoever asks meanwhile shares one read. */
   readAgain(): Promise<void> {
     this.#next ??= (this.#current ?? Promise.resolve()).then(() => {
       this.#next = null
-      if (this.#closed || performance.now() < this.#settledAtMs) return
-      if (this.#scheduled) clearTimeout(this.#scheduled)
+      if (this.#closed || this.#isSuspended) return
+      this.#unschedule()
       return this.#refresh()
     })
     return this.#next
   }
 
-  /**
-   * Keeps what is known for `settleMs`, then reads the room: for when the store may have lost leases that nodes are
-   * about to write again.
-   */
-  settle(settleMs: number): void {
+  /** Presence is unknown on this node: says so, and reads nothing until `resume`. */
+  suspend(lostAt: Date): void {
     if (this.#closed) return
-    this.#settledAtMs = performance.now() + settleMs
-    if (this.#scheduled) clearTimeout(this.#scheduled)
-    this.#scheduled = null
-    // A read that is under way is dropped, and its end reads again.
-    if (this.#refreshing) this.#pokedMeanwhile = true
-    else this.#schedule()
+    this.#isSuspended = true
+    this.#losses += 1
+    this.#unschedule()
+    this.#showUnknown(lostAt)
+  }
+
+  /** Presence is known again on this node: reads the room, and then it is known here. */
+  resume(): void {
+    this.#isSuspended = false
+    this.poke()
   }
 
   /** Notes that a user types, or no longer does. Beyond MAX_TYPING at once, further ones are not shown. */
@@ -143,20 +165,38 @@ export class RoomRoster {
   close(): void {
     this.#closed = true
     clearInterval(this.#heal)
-    if (this.#scheduled) clearTimeout(this.#scheduled)
+    this.#unschedule()
     for (const { timer } of this.#typing.values()) clearTimeout(timer)
     this.#typing.clear()
     this.#wake()
   }
 
-  #schedule(): void {
-    const delayMs = Math.max(this.#options.coalesceMs, this.#settledAtMs - performance.now())
+  #schedule(delayMs: number): void {
     this.#scheduled = setTimeout(() => void this.#refresh(), delayMs)
     this.#scheduled.unref()
   }
 
+  #unschedule(): void {
+    if (this.#scheduled) clearTimeout(this.#scheduled)
+    this.#scheduled = null
+  }
+
   #showTyping(): void {
     this.#typingView = [...this.#typing.values()].map(({ user }) => user)
+    this.#wake()
+  }
+
+  #showUnknown(since: Date): void {
+    if (this.#unknownSince) return
+    this.#unknownSince = since
+    this.#wake()
+  }
+
+  #show(view: RosterView): void {
+    const isSame = sameView(this.#view, view)
+    if (isSame && !this.#unknownSince) return
+    if (!isSame) this.#view = view
+    this.#unknownSince = null
     this.#wake()
   }
 
@@ -172,22 +212,29 @@ export class RoomRoster {
   async #read(): Promise<void> {
     this.#refreshing = true
     this.#pokedMeanwhile = false
-    const settledAtMs = this.#settledAtMs
+    const losses = this.#losses
     const reload = this.#namesAreOld
     this.#namesAreOld = false
+    let failed = false
     try {
-      const next = await readView(this.#options, (reload ? null : this.#view.present) ?? new Map())
-      if (settledAtMs === this.#settledAtMs && !sameView(this.#view, next)) {
-        this.#view = next
-        this.#wake()
-      }
+      const next = await readView(this.#options, this.#view, reload)
+      if (losses === this.#losses) this.#show(next)
     } catch (error) {
+      failed = true
       this.#namesAreOld ||= reload
-      this.#options.logger.warn({ err: error }, 'presence cannot be read, keeping what was known')
+      this.#options.logger.warn({ err: error }, 'who is in a room cannot be read')
+      this.#showUnknown(new Date())
     } finally {
       this.#refreshing = false
-      if (this.#pokedMeanwhile) this.poke()
+      this.#readOn(failed)
     }
+  }
+
+  /** After a read: the next one, where one is wanted. */
+  #readOn(failed: boolean): void {
+    if (this.#isSuspended || this.#closed || this.#scheduled) return
+    if (failed) this.#schedule(RETRY_MS)
+    else if (this.#pokedMeanwhile || this.#unknownSince) this.#schedule(this.#options.coalesceMs)
   }
 
   #wake(): void {
@@ -195,20 +242,40 @@ export class RoomRoster {
   }
 }
 
-async function readView(
-  { read, listUsers }: RoomRosterOptions,
-  known: ReadonlyMap<string, PresentUser>,
-): Promise<RosterView> {
-  const { count, users } = await read(MAX_NAMED)
-  if (count > MAX_NAMED) return { count, present: null }
-  const unknown = users.map(({ userId }) => userId).filter((id) => !known.has(id))
-  const loaded = new Map((await listUsers(unknown)).map((user) => [user.id, user]))
+async function readView(options: RoomRosterOptions, last: RosterView, reload: boolean): Promise<RosterView> {
+  const { count, users } = await options.read(MAX_NAMED)
+  if (count > MAX_NAMED) return { count, present: null, departed: NOTHING.departed }
+  const known = last.present ?? NOTHING.present
+  const here = new Set(users.map(({ userId }) => userId))
+  const gone = [...(known?.keys() ?? [])].filter((id) => !here.has(id))
+  const wanted = [...[...here].filter((id) => reload || !known?.has(id)), ...gone]
+  const loaded = await loadUsers(options, wanted, known)
   const present = new Map<string, PresentUser>()
   for (const { userId, state } of users) {
-    const user = loaded.get(userId) ?? known.get(userId)?.user
+    const user = loaded.get(userId) ?? known?.get(userId)?.user
     if (user) present.set(userId, { user, state })
   }
-  return { count, present }
+  const departed = [...last.departed].filter(([id]) => !here.has(id) && !gone.includes(id))
+  for (const id of gone) {
+    const user = loaded.get(id)
+    if (user) departed.push([id, user])
+  }
+  return { count, present, departed: new Map(departed.slice(-MAX_NAMED)) }
+}
+
+/** Without the database those who are known stay as they were; of the others nothing can be told. */
+async function loadUsers(
+  { listUsers, logger }: RoomRosterOptions,
+  ids: readonly string[],
+  known: RosterView['present'],
+): Promise<Map<string, UserRecord>> {
+  try {
+    return new Map((await listUsers(ids)).map((user) => [user.id, user]))
+  } catch (error) {
+    if (!ids.every((id) => known?.has(id))) throw error
+    logger.debug({ err: error }, 'who is in a room is told by the names of before')
+    return new Map()
+  }
 }
 
 function sameView(a: RosterView, b: RosterView): boolean {

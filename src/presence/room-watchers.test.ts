@@ -8,7 +8,8 @@ function open() {
   const bus = createMemoryEventBus()
   const store = createMemoryPresenceStore({ clock: { now: () => 1_000 }, nodeId: 'node' })
   const listUsers = async () => []
-  const watchers = new RoomWatchers({ store, bus, listUsers, logger: createLogger('fatal'), coalesceMs: 1 })
+  const logger = createLogger('fatal')
+  const watchers = new RoomWatchers({ store, bus, listUsers, logger, coalesceMs: 1, lostAt: () => null })
   return { bus, watchers }
 }
 

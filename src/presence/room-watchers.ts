@@ -4,6 +4,7 @@
 import type { Logger } from '../platform/logger.ts'
 import type { EventBus } from '../realtime/event-bus.ts'
 import type { UserRecord } from '../users/user-record.ts'
+import { LastingSubscription } from './lasting-subscription.ts'
 import { type PresenceStore, SERVER_SCOPE } from './presence-store.ts'
 import { RoomRoster } from './room-roster.ts'
 import { RosterCursor } from './roster-cursor.ts'
@@ -15,6 +16,8 @@ export interface RoomWatchersOptions {
   listUsers: (ids: readonly string[]) => Promise<UserRecord[]>
   logger: Logger
   coalesceMs: number
+  /** Since when presence has been unknown on this node; null while it is known. */
+  lostAt: () => Date | null
 }
 
 /** A poke says that a room's roster should be read again. */
@@ -24,7 +27,7 @@ interface Watched {
   roster: RoomRoster
   items: RosterItems
   watchers: number
-  unsubscribe: () => Promise<void>
+  subscription: LastingSubscription
 }
 
 const topicOf = (roomId: string) => `presence:${roomId}`
@@ -38,7 +41,7 @@ export class RoomWatchers {
     this.#options = options
   }
 
-  /** The snapshot, then changes. Rejects when presence cannot be read, and after close. */
+  /** The snapshot, or that presence is unknown; then changes. Rejects only after close. */
   async watch(roomId: string): Promise<RosterCursor> {
     for (;;) {
       const isWatched = this.#watched.has(roomId)
@@ -70,12 +73,17 @@ export class RoomWatchers {
 
   /** Reads every room again: pokes may have been missed. */
   pokeAll(): void {
-    this.#forEach((roster) => roster.poke())
+    this.#forEach(({ roster }) => roster.poke())
   }
 
-  /** See RoomRoster.settle, for every room. */
-  settleAll(settleMs: number): void {
-    this.#forEach((roster) => roster.settle(settleMs))
+  /** Listens where the bus has refused it. Does no harm where it does already. */
+  retry(): void {
+    this.#forEach(({ subscription }) => subscription.retry())
+  }
+
+  /** Presence has become unknown on this node, or is known again. */
+  followAvailability(): void {
+    this.#forEach(({ roster }) => this.#follow(roster))
   }
 
   async close(): Promise<void> {
@@ -85,7 +93,7 @@ export class RoomWatchers {
     for (const one of all) {
       if (one.status !== 'fulfilled') continue
       one.value.roster.close()
-      await one.value.unsubscribe()
+      await one.value.subscription.close()
     }
   }
 
@@ -100,23 +108,33 @@ export class RoomWatchers {
   }
 
   async #start(roomId: string): Promise<Watched> {
-    const { store, bus, listUsers, coalesceMs, logger } = this.#options
+    const { store, bus, listUsers, coalesceMs, logger, lostAt } = this.#options
     let roster: RoomRoster | null = null
-    const unsubscribe = await bus.subscribe(topicOf(roomId), (message) => {
-      // Published only by #send.
-      const signal = JSON.parse(message) as RoomSignal
-      if (signal.type === 'poke') roster?.poke()
-      else roster?.setTyping(signal.user, signal.typing)
+    const subscription = new LastingSubscription({
+      bus,
+      topic: topicOf(roomId),
+      logger,
+      onMessage: (message) => {
+        // Published only by #send.
+        const signal = JSON.parse(message) as RoomSignal
+        if (signal.type === 'poke') roster?.poke()
+        else roster?.setTyping(signal.user, signal.typing)
+      },
+      onStanding: () => roster?.poke(),
     })
-    try {
-      roster = await RoomRoster.open({ read: (limit) => store.read(roomId, limit), listUsers, coalesceMs, logger })
-      // What was poked between the subscription and the read.
-      roster.poke()
-      return { roster, items: new RosterItems(), watchers: 0, unsubscribe }
-    } catch (error) {
-      await unsubscribe()
-      throw error
-    }
+    await subscription.tried()
+    const read = (limit: number) => store.read(roomId, limit)
+    roster = await RoomRoster.open({ read, listUsers, coalesceMs, logger }, lostAt())
+    this.#follow(roster)
+    // What was poked between the subscription and the read.
+    roster.poke()
+    return { roster, items: new RosterItems(), watchers: 0, subscription }
+  }
+
+  #follow(roster: RoomRoster): void {
+    const lostAt = this.#options.lostAt()
+    if (lostAt) roster.suspend(lostAt)
+    else roster.resume()
   }
 
   async #leave(roomId: string, one: Watched): Promise<void> {
@@ -124,12 +142,12 @@ export class RoomWatchers {
     if (one.watchers > 0 || one.roster.closed) return
     this.#watched.delete(roomId)
     one.roster.close()
-    await one.unsubscribe()
+    await one.subscription.close()
   }
 
-  #forEach(act: (roster: RoomRoster) => void): void {
+  #forEach(act: (one: Watched) => void): void {
     // A room that cannot be opened tells its watcher.
-    for (const opening of this.#watched.values()) opening.then(({ roster }) => act(roster)).catch(() => {})
+    for (const opening of this.#watched.values()) opening.then(act).catch(() => {})
   }
 
   #send(roomId: string, signal: RoomSignal): void {

@@ -3,7 +3,10 @@ import type { UserRecord } from '../users/user-record.ts'
 import type { RoomRoster, RosterView } from './room-roster.ts'
 import type { RosterItem, RosterItems } from './roster-items.ts'
 
-/** One watcher of a room: first the snapshot, then the difference to what it was told last. */
+/**
+ * One watcher of a room: first the snapshot, then the difference to what it was told last. While presence is unknown it is
+ * told so, once, and then begins anew.
+ */
 export class RosterCursor extends Reader<RosterItem> {
   /** A late watcher gets one larger difference. */
   readonly sheddable = true
@@ -12,6 +15,7 @@ export class RosterCursor extends Reader<RosterItem> {
   readonly #onEnd: () => void
   #told: RosterView | null = null
   #toldTyping: readonly UserRecord[] = []
+  #toldUnknown = false
   #left = false
   #wake: (() => void) | null = null
 
@@ -28,7 +32,9 @@ export class RosterCursor extends Reader<RosterItem> {
 
   take(): RosterItem | null {
     if (this.ended) return null
-    const { view, typing } = this.#roster
+    const { view, typing, unknownSince } = this.#roster
+    if (unknownSince) return this.#takeUnknown(unknownSince)
+    this.#toldUnknown = false
     const told = this.#told
     // Between names and mere counts there is no difference to tell: begin anew.
     if (!told || (told.present === null) !== (view.present === null)) {
@@ -43,6 +49,13 @@ export class RosterCursor extends Reader<RosterItem> {
     if (this.#toldTyping === typing) return null
     this.#toldTyping = typing
     return this.#items.typing(typing)
+  }
+
+  #takeUnknown(since: Date): RosterItem | null {
+    if (this.#toldUnknown) return null
+    this.#toldUnknown = true
+    this.#told = null
+    return this.#items.unknown(since)
   }
 
   watch(wake: () => void): void {

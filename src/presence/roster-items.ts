@@ -18,13 +18,15 @@ type Snapshot = {
 }
 type Change = { kind: 'change'; count: number; changes: readonly PresenceChange[] }
 type Typing = { kind: 'typing'; typing: readonly UserRecord[] }
+type Unknown = { kind: 'unknown'; since: Date }
 
-export type RosterItem = Snapshot | Change | Typing
+export type RosterItem = Snapshot | Change | Typing | Unknown
 
 export class RosterItems {
   #snapshot: { view: RosterView; item: Snapshot } | null = null
   #change: { told: RosterView; view: RosterView; item: Change } | null = null
   #typing: Typing | null = null
+  #unknown: Unknown | null = null
 
   snapshot(view: RosterView, typing: readonly UserRecord[]): Snapshot {
     const last = this.#snapshot
@@ -47,12 +49,18 @@ export class RosterItems {
     if (this.#typing?.typing !== typing) this.#typing = { kind: 'typing', typing }
     return this.#typing
   }
+
+  unknown(since: Date): Unknown {
+    if (this.#unknown?.since !== since) this.#unknown = { kind: 'unknown', since }
+    return this.#unknown
+  }
 }
 
 function difference(before: RosterView, after: RosterView): PresenceChange[] {
   const changes: PresenceChange[] = []
   for (const [id, { user }] of before.present ?? []) {
-    if (!after.present?.has(id)) changes.push({ user, state: 'OFFLINE' })
+    // As they are now: when they were last seen is news.
+    if (!after.present?.has(id)) changes.push({ user: after.departed.get(id) ?? user, state: 'OFFLINE' })
   }
   for (const [id, now] of after.present ?? []) {
     if (!samePresent(now, before.present?.get(id))) changes.push({ user: now.user, state: now.state })

@@ -41,7 +41,8 @@ const PresenceChangeType = builder.objectRef<PresenceChange>('PresenceChange').i
     user: t.expose('user', { type: UserType, description: 'Who.' }),
     state: t.expose('state', {
       type: PresenceStateEnum,
-      description: 'How they are now; OFFLINE: they left the room.',
+      description:
+        'How they are now; OFFLINE: they left the room, and were last seen at the `lastSeenAt` of `user` unless they are elsewhere.',
     }),
   }),
 })
@@ -50,7 +51,7 @@ type Item<Kind extends RosterItem['kind']> = Extract<RosterItem, { kind: Kind }>
 
 const PresenceSnapshot = builder.objectRef<Item<'snapshot'>>('PresenceSnapshot').implement({
   description:
-    'Who is in the room. Comes first, and again whenever changes cannot tell it: then it replaces all before.',
+    'Who is in the room. Comes first unless presence is unknown, and again whenever changes cannot tell it: then it replaces all before.',
   fields: (t) => ({
     presentCount: t.exposeInt('count', { description: 'How many users are in the room.' }),
     present: t.field({
@@ -93,11 +94,24 @@ const TypingChanged = builder.objectRef<Item<'typing'>>('TypingChanged').impleme
   }),
 })
 
-const TYPE_OF = { snapshot: 'PresenceSnapshot', change: 'PresenceChanged', typing: 'TypingChanged' } as const
+const PresenceUnknown = builder.objectRef<Item<'unknown'>>('PresenceUnknown').implement({
+  description:
+    'Who is in the room cannot be told for the moment: the server has lost touch with what its nodes know. What was told before may no longer hold. A snapshot follows as soon as it can be told again.',
+  fields: (t) => ({
+    since: t.expose('since', { type: 'DateTime', description: 'Since when it has been unknown.' }),
+  }),
+})
+
+const TYPE_OF = {
+  snapshot: 'PresenceSnapshot',
+  change: 'PresenceChanged',
+  typing: 'TypingChanged',
+  unknown: 'PresenceUnknown',
+} as const
 
 export const RoomPresenceItem = builder.unionType('RoomPresenceItem', {
   description: 'What a room’s presence stream delivers. Signals, not events: they have no seq and stand in no log.',
-  types: [PresenceSnapshot, PresenceChanged, TypingChanged],
+  types: [PresenceSnapshot, PresenceChanged, TypingChanged, PresenceUnknown],
   resolveType: (item) => TYPE_OF[item.kind],
 })
 
@@ -106,13 +120,13 @@ const RoomPresence = builder.objectRef<{ roomId: string }>('RoomPresence').imple
   fields: (t) => ({
     count: t.int({
       nullable: true,
-      description: 'How many users; null while presence cannot be read.',
+      description: 'How many users; null while presence is unknown.',
       resolve: ({ roomId }, _args, { presence }) => presence.countRoom(roomId),
     }),
     users: t.field({
       type: [PresentUserType],
       nullable: true,
-      description: 'Who they are, longest present first; null while presence cannot be read.',
+      description: 'Who they are, longest present first; null while presence is unknown.',
       args: {
         first: t.arg.int({ defaultValue: 20, required: true, description: `How many, 0 to ${MAX_PAGE_SIZE}.` }),
       },
@@ -137,7 +151,7 @@ builder.objectFields(RoomType, (t) => ({
 builder.objectField(SendMessageSuccess, 'presentCount', (t) =>
   t.int({
     nullable: true,
-    description: 'How many users are present in the room; null while presence cannot be read.',
+    description: 'How many users are present in the room; null while presence is unknown.',
     resolve: ({ message }, _args, { presence }) => presence.countRoom(message.roomId),
   }),
 )
@@ -149,7 +163,7 @@ builder.queryField('activeRooms', (t) =>
       nullable: true,
       complexity: pageComplexity,
       description:
-        'Rooms that the viewer can read and somebody is in just now, liveliest first: most users present, then latest activity. Looks at the 1,000 liveliest rooms. Null, with an error UNAVAILABLE, while presence cannot be read. Default page 50, at most 100.',
+        'Rooms that the viewer can read and somebody is in just now, liveliest first: most users present, then latest activity. Looks at the 1,000 liveliest rooms. Null, with an error UNAVAILABLE, while presence is unknown. Default page 50, at most 100.',
       resolve: (_root, args, context) => listActiveRooms(context, requireViewer(context), args),
     },
     RoomConnection,

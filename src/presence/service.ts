@@ -1,9 +1,11 @@
+import { type Clock, systemClock } from '../platform/clock.ts'
 import { GateError, RefusedError } from '../platform/errors.ts'
 import type { Logger } from '../platform/logger.ts'
 import type { Viewer } from '../platform/viewer.ts'
 import type { EventBus } from '../realtime/event-bus.ts'
 import type { Rooms } from '../rooms/service.ts'
 import type { Users } from '../users/service.ts'
+import { Availability } from './availability.ts'
 import { DeviceSignals } from './device-signals.ts'
 import { type PresenceState, type PresenceStore, SERVER_SCOPE } from './presence-store.ts'
 import type { PresentUser } from './room-roster.ts'
@@ -17,14 +19,19 @@ export interface PresenceOptions {
   rooms: Rooms
   users: Users
   logger: Logger
+  /** Default: the system's. */
+  clock?: Clock
   ttlMs: number
   graceMs: number
   coalesceMs: number
 }
 
-const MAX_SWEEP_INTERVAL_MS = 5_000
+/** A dead node's users are gone when their leases (25 s) have expired and somebody has looked: within 30 s. */
+const MAX_SWEEP_INTERVAL_MS = 2_000
 /** Nodes that lost the server behind try again every 2 s: by then all have come back and written their leases. */
-const RECONNECT_SETTLE_MS = 4_000
+const SETTLE_MS = 4_000
+/** How long an announcement waits for the note of when its users were last seen. */
+const MAX_NOTE_MS = 1_000
 
 /** Who is online and who is in which room, over all nodes. */
 export class Presence {
@@ -32,16 +39,33 @@ export class Presence {
   readonly #tracker: PresenceTracker
   readonly #watchers: RoomWatchers
   readonly #signals: DeviceSignals
+  readonly #availability: Availability
+  /** Being written: when somebody was last seen. */
+  readonly #notes = new Set<Promise<void>>()
   readonly #sweeper: NodeJS.Timeout
   readonly #stopListening: readonly (() => void)[]
 
   constructor(options: PresenceOptions) {
-    const { store, bus, users, logger, ttlMs, graceMs, coalesceMs } = options
+    const { store, bus, users, logger, clock = systemClock, ttlMs, graceMs, coalesceMs } = options
     this.#options = options
     const listUsers = (ids: readonly string[]) => users.listUsers(ids)
-    const watchers = new RoomWatchers({ store, bus, listUsers, logger, coalesceMs })
-    const onChange = (scopes: readonly string[]) => watchers.announce(scopes)
-    const tracker = new PresenceTracker({ store, logger, ttlMs, graceMs, onChange })
+    const lostAt = () => this.#availability.lostAt
+    const watchers = new RoomWatchers({ store, bus, listUsers, logger, coalesceMs, lostAt })
+    const tracker = new PresenceTracker({
+      store,
+      logger,
+      ttlMs,
+      graceMs,
+      onChange: (scopes) => watchers.announce(scopes),
+      onLeft: (userId) => void this.#noteSeen([userId]),
+      onFailure: () => this.#availability.lost(),
+    })
+    this.#availability = new Availability({
+      clock,
+      settleMs: SETTLE_MS,
+      renew: () => tracker.renew(),
+      onChange: () => watchers.followAvailability(),
+    })
     const signals = new DeviceSignals({
       bus,
       logger,
@@ -50,16 +74,14 @@ export class Presence {
     this.#watchers = watchers
     this.#tracker = tracker
     this.#signals = signals
-    this.#sweeper = setInterval(() => this.#sweep(), Math.min(MAX_SWEEP_INTERVAL_MS, ttlMs / 5))
+    this.#sweeper = setInterval(() => void this.#sweep(), Math.min(MAX_SWEEP_INTERVAL_MS, ttlMs / 5))
     this.#sweeper.unref()
     this.#stopListening = [
-      store.onReconnect(() => {
-        // It may have come back empty. Nobody has left for that.
-        watchers.settleAll(RECONNECT_SETTLE_MS)
-        void tracker.renew()
-      }),
+      store.onLost(() => this.#availability.lost()),
+      store.onReconnect(() => this.#availability.returned()),
       bus.onReconnect(() => {
         signals.retry()
+        watchers.retry()
         watchers.pokeAll()
       }),
     ]
@@ -95,29 +117,32 @@ export class Presence {
     if (user) this.#watchers.tellTyping(roomId, user, typing)
   }
 
-  /** A watcher of a room that the caller has shown the viewer may read: the snapshot, then changes. */
+  /**
+   * A watcher of a room that the caller has shown the viewer may read: the snapshot, or that presence is unknown, then
+   * changes.
+   */
   watch(roomId: string): Promise<RosterCursor> {
     return this.#orUnavailable(this.#watchers.watch(roomId))
   }
 
   /** How many users are in a room; null while presence cannot be read. */
   async countRoom(roomId: string): Promise<number | null> {
-    const counts = await this.#orNull(this.#options.store.counts([roomId]))
+    const counts = await this.#orNull(() => this.#options.store.counts([roomId]))
     return counts && (counts[0] ?? 0)
   }
 
   /** The first users of a room, longest present first; null while presence cannot be read. */
   listPresent(roomId: string, first: number): Promise<PresentUser[] | null> {
-    return this.#orNull(this.#loadPresent(roomId, first))
+    return this.#orNull(() => this.#loadPresent(roomId, first))
   }
 
   busiestRooms(limit: number): Promise<{ scope: string; count: number }[]> {
-    return this.#orUnavailable(this.#options.store.busiest(limit))
+    return this.#orUnavailable(this.#whileKnown(() => this.#options.store.busiest(limit)))
   }
 
   /** Rejects while presence cannot be read. */
   totals() {
-    return this.#options.store.totals()
+    return this.#whileKnown(() => this.#options.store.totals())
   }
 
   /** See PresenceTracker.settled. */
@@ -128,10 +153,12 @@ export class Presence {
   /** Ends this node's presence. Its users stay to the others for the grace period, in which they may come back there. */
   async close(): Promise<void> {
     clearInterval(this.#sweeper)
+    this.#availability.close()
     for (const stop of this.#stopListening) stop()
     await this.#tracker.close()
     await this.#watchers.close()
     await this.#signals.close()
+    await Promise.all(this.#notes)
   }
 
   async #loadPresent(roomId: string, first: number): Promise<PresentUser[]> {
@@ -145,14 +172,37 @@ export class Presence {
     })
   }
 
-  #sweep(): void {
+  async #sweep(): Promise<void> {
     // Its connection to the bus may have held while the subscription was refused: then no reconnect would tell.
     this.#signals.retry()
+    this.#watchers.retry()
     const { store, logger } = this.#options
-    store.sweep().then(
-      (scopes) => this.#watchers.announce(scopes),
-      (error) => logger.warn({ err: error }, 'expired presence could not be swept'),
+    try {
+      const scopes = await store.sweep()
+      this.#availability.answered()
+      if (scopes.includes(SERVER_SCOPE)) await atMost(MAX_NOTE_MS, this.#noteSeen(await store.takeExpired()))
+      this.#watchers.announce(scopes)
+    } catch (error) {
+      this.#availability.lost()
+      logger.warn({ err: error }, 'expired presence could not be swept')
+    }
+  }
+
+  /** Never rejects. */
+  #noteSeen(userIds: readonly string[]): Promise<void> {
+    const { users, logger } = this.#options
+    const note = Promise.all(userIds.map((id) => users.noteSeen(id))).then(
+      () => {},
+      (error) => logger.warn({ err: error }, 'last seen was not noted'),
     )
+    this.#notes.add(note)
+    return note.finally(() => this.#notes.delete(note))
+  }
+
+  /** What is read while presence is unknown says too little. */
+  async #whileKnown<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#availability.lostAt) throw new Error('presence is unknown for the moment')
+    return await work()
   }
 
   async #orUnavailable<T>(work: Promise<T>): Promise<T> {
@@ -164,14 +214,26 @@ export class Presence {
     }
   }
 
-  async #orNull<T>(work: Promise<T>): Promise<T | null> {
+  async #orNull<T>(work: () => Promise<T>): Promise<T | null> {
     try {
-      return await work
+      return await this.#whileKnown(work)
     } catch (error) {
       this.#options.logger.warn({ err: error }, 'presence cannot be read')
       return null
     }
   }
+}
+
+/** Resolves with the work, or when it has taken so long. */
+async function atMost(ms: number, work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  await Promise.race([
+    work,
+    new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, ms)
+    }),
+  ])
+  clearTimeout(timer)
 }
 
 export function createPresence(options: PresenceOptions): Presence {

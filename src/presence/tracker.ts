@@ -2,7 +2,7 @@
 // By level, not by edge: a flush writes how things are now, so calls may overlap, repeat or fail without doing harm.
 
 import type { Logger } from '../platform/logger.ts'
-import type { LeaseKey, PresenceState, PresenceStore } from './presence-store.ts'
+import { type LeaseKey, type PresenceState, type PresenceStore, SERVER_SCOPE } from './presence-store.ts'
 
 /** A connection of a user: one browser tab, one phone. */
 export interface Device {
@@ -22,6 +22,10 @@ export interface TrackerOptions {
   graceMs: number
   /** Told of every scope in which somebody's state changed. */
   onChange: (scopes: readonly string[]) => void
+  /** Told of a user whose device has gone offline, when it goes and not when the grace period has passed. */
+  onLeft?: (userId: string) => void
+  /** The store did not take what was written. */
+  onFailure?: () => void
 }
 
 interface Holding extends LeaseKey {
@@ -102,7 +106,8 @@ export class PresenceTracker {
 
   /**
    * Leaves every lease of this node to expire after the grace period, so that who comes back on another node within it
-   * never left; who does not is announced by another node's sweep. Never rejects: what cannot be written expires later.
+   * never left; who does not is announced by another node's sweep. Without a grace period they have left now.
+   * Never rejects: what cannot be written expires later.
    */
   async close(): Promise<void> {
     if (this.#closed) return
@@ -112,7 +117,9 @@ export class PresenceTracker {
       for (const { grace } of devices.values()) if (grace) clearTimeout(grace)
     }
     await this.#flushing
-    await this.#writeLeases([...this.#holdings.values()], this.#takeGone(), this.#options.graceMs)
+    const [held, gone] = [[...this.#holdings.values()], this.#takeGone()]
+    if (this.#options.graceMs > 0) await this.#writeLeases(held, gone, this.#options.graceMs)
+    else await this.#writeLeases([], [...held, ...gone], 0)
     this.#holdings.clear()
     this.#byUser.clear()
     this.#away.clear()
@@ -135,7 +142,9 @@ export class PresenceTracker {
     const presence = holding.devices.get(id)
     if (!presence) return
     presence.streams -= 1
-    if (presence.streams > 0 || this.#closed) return
+    if (presence.streams > 0) return
+    if (holding.scope === SERVER_SCOPE) this.#options.onLeft?.(holding.userId)
+    if (this.#closed) return
     presence.grace = setTimeout(() => {
       holding.devices.delete(id)
       this.#forgetAway(holding.userId, id)
@@ -199,7 +208,7 @@ export class PresenceTracker {
     const held = holdings.map((holding) => {
       return { scope: holding.scope, userId: holding.userId, state: this.#stateOf(holding) }
     })
-    const { store, onChange, logger } = this.#options
+    const { store, onChange, onFailure, logger } = this.#options
     try {
       const changed = [
         ...(held.length > 0 ? await store.hold(held, ttlMs) : []),
@@ -209,6 +218,7 @@ export class PresenceTracker {
     } catch (error) {
       // The next renewal writes what is held; what was to be released expires by itself.
       logger.warn({ err: error }, 'presence could not be written: what is held is tried again, the rest expires')
+      onFailure?.()
     }
   }
 }

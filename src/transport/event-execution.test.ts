@@ -90,6 +90,7 @@ const EVENTS: Record<string, readonly unknown[]> = {
     { kind: 'change', count: 1, changes: [] },
     { kind: 'typing', typing: [ada, bob] },
     { kind: 'typing', typing: [ada, null] },
+    { kind: 'unknown', since: new Date(at) },
     { kind: 'change', count: 0.5, changes: [{ user: ada, state: 'LOST' }] },
     { kind: 'unheard' },
   ],

@@ -33,7 +33,7 @@ builder.node(UserType, {
       type: 'DateTime',
       nullable: true,
       description:
-        'When they last connected or disconnected, as of when the server read the user: beside a message of a live event, when the message was sent.',
+        'When they last connected or disconnected, as of when the server read the user: beside a message of a live event, when the message was sent. Up to 30 seconds late where their server was killed.',
     }),
   }),
 })

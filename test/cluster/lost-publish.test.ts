@@ -137,11 +137,12 @@ describe.skipIf(!canKillRedis)(`what Redis loses is found by the sweep ${canKill
     const presence = subscribe(client, 'subscription ($room: ID!) { roomPresence(roomId: $room) { __typename } }', {
       room,
     })
-    expect((await presence.next()).errors?.[0]?.extensions).toMatchObject({ code: 'UNAVAILABLE', retryable: true })
+    expect((await presence.next()).data).toEqual({ roomPresence: { __typename: 'PresenceUnknown' } })
     await redis.restart()
     await eventually(async () => expect(await redisStates(story(), ada)).toEqual(['UP', 'UP']))
     await send(ada, room, 3)
     expect((await stream.take(3)).map(brief).map(([, seq]) => seq)).toEqual([8, 9, 10])
+    expect((await presence.next()).data).toEqual({ roomPresence: { __typename: 'PresenceSnapshot' } })
   })
 
   it('while Redis holds publishes back; those that come late are not delivered again', async () => {

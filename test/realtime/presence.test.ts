@@ -7,6 +7,7 @@ import { openRoomEvents, openRoomEventsSse } from '../support/room-events.ts'
 import { openDevice, PresenceWatch } from '../support/room-presence.ts'
 import { type Person, person, stopAll } from '../support/seed.ts'
 import { describeTopologies, type TestNodes, useNodes } from '../support/start-nodes.ts'
+import { subscribe } from '../support/stream.ts'
 
 const SET_PRESENCE = `mutation ($input: SetPresenceInput!) {
   setPresence(input: $input) { ... on SetPresenceSuccess { state } }
@@ -68,6 +69,30 @@ describeTopologies('presence in a room', (nodes) => {
     expect(watch.items.slice(told).map(({ changes }) => changes?.map(({ user }) => user.name))).toEqual([['Cem']])
     await Promise.all([three?.client.dispose(), cems.client.dispose()])
     await watch.sees({ Ada: 'ONLINE' })
+  })
+
+  it.each(['WebSocket', 'SSE'])('tells of who has left a %s when they were last seen', async (transport) => {
+    const { first, second, ada, bob } = await cast(nodes(), ['Ada', 'Bob'])
+    const room = await ada.createRoom()
+    const query = `subscription ($room: ID!) { roomPresence(roomId: $room) {
+      ... on PresenceChanged { changes { user { name lastSeenAt } state } } } }`
+    type Item = { roomPresence: { changes?: { user: { name: string; lastSeenAt: string }; state: string }[] } }
+    const watch = subscribe<Item>(ada.connect(first), query, { room })
+    const next = async (state: string) => {
+      const items = await watch.takeUntil(({ data }) => data?.roomPresence.changes?.[0]?.state === state)
+      return items.at(-1)?.data?.roomPresence.changes?.[0]?.user
+    }
+    // The snapshot, before Bob comes.
+    await watch.next()
+    const client = transport === 'SSE' ? null : bob.connect(second)
+    const events = client ? openRoomEvents(client, room) : openRoomEventsSse(second, bob, room)
+    expect(await next('ONLINE')).toMatchObject({ name: 'Bob' })
+    const leftAtMs = Date.now()
+    if (client) await client.dispose()
+    else events.stop()
+    const left = await next('OFFLINE')
+    expect(left?.name).toBe('Bob')
+    expect(Date.parse(left?.lastSeenAt ?? '')).toBeGreaterThanOrEqual(leftAtMs)
   })
 
   it('tells who is away: when all their devices are, wherever they are connected', async () => {

@@ -101,6 +101,8 @@ export async function playStory(databaseUrl: string, makeSchema: () => GraphQLSc
     const events: LiveEvent[] = [{ field: 'roomPresence', event: (await watched?.stream.next())?.value }]
     await play(context, { ada, bob, eve: await signUp(context, 'Eve'), roomId })
     events.push({ field: 'viewerEvents', event: (await ahead.next()).value })
+    // In memory presence is never lost.
+    events.push({ field: 'roomPresence', event: { kind: 'unknown', since: new Date() } })
     for (const { field, stream } of streams) {
       for (const event of await takeAll(stream, ITEMS[field])) events.push({ field, event })
     }

@@ -14,6 +14,10 @@ export interface TestRedis {
   stop(): Promise<void>
   /** kill -9. Refused where the server is not ours (TEST_REDIS_URL). */
   kill(): Promise<void>
+  /** Stands still: takes connections and says nothing. Refused as kill is. */
+  pause(): void
+  /** Goes on after a pause. */
+  resume(): void
   /** Starts it again on the same port, empty. */
   restart(): Promise<void>
 }
@@ -31,7 +35,7 @@ export async function startTestRedis(): Promise<TestRedis> {
   const refuse = async () => {
     throw new Error('The Redis of TEST_REDIS_URL is not ours to kill: use startOwnRedis')
   }
-  return { url, stop: async () => {}, kill: refuse, restart: refuse }
+  return { url, stop: async () => {}, kill: refuse, pause: refuse, resume: refuse, restart: refuse }
 }
 
 /** A server of our own, for tests that kill it. */
@@ -54,6 +58,8 @@ export async function startOwnRedis(): Promise<TestRedis> {
       rmSync(folder, { recursive: true, force: true })
     },
     kill: () => end(server.child, 'SIGKILL'),
+    pause: () => void server.child.kill('SIGSTOP'),
+    resume: () => void server.child.kill('SIGCONT'),
     restart: async () => {
       await end(server.child, 'SIGKILL')
       server = { port, child: await launch(binary, folder, port) }

@@ -13,18 +13,20 @@ const ROOM_PRESENCE = `subscription ($roomId: ID!) {
     ... on PresenceSnapshot { presentCount named present { user { name } state } typing { name } }
     ... on PresenceChanged { presentCount changes { user { name } state } }
     ... on TypingChanged { typing { name } }
+    ... on PresenceUnknown { since }
   }
 }`
 
 type Named = { user: { name: string }; state: 'ONLINE' | 'AWAY' | 'OFFLINE' }
 
 export interface PresenceItem {
-  __typename: 'PresenceSnapshot' | 'PresenceChanged' | 'TypingChanged'
+  __typename: 'PresenceSnapshot' | 'PresenceChanged' | 'TypingChanged' | 'PresenceUnknown'
   presentCount?: number
   named?: boolean
   present?: Named[]
   changes?: Named[]
   typing?: { name: string }[]
+  since?: string
 }
 
 type Item = { roomPresence: PresenceItem }
@@ -44,11 +46,20 @@ export class PresenceWatch {
     })
   }
 
-  /** Who is there and how, by name; throws where the items contradict each other. */
+  /** Whether the last item says that presence is unknown. */
+  get isUnknown(): boolean {
+    return this.items.at(-1)?.__typename === 'PresenceUnknown'
+  }
+
+  /** Who is there and how, by name; throws while it is unknown, and where the items contradict each other. */
   get present(): Record<string, 'ONLINE' | 'AWAY'> {
+    const { items } = this
     const present = new Map<string, 'ONLINE' | 'AWAY'>()
-    for (const [i, item] of this.items.entries()) {
-      if ((i === 0) !== (item.__typename === 'PresenceSnapshot')) throw new Error(`item ${i} is a ${item.__typename}`)
+    for (const [i, item] of items.entries()) {
+      const begins = i === 0 || items[i - 1]?.__typename === 'PresenceUnknown'
+      if (item.__typename === 'PresenceUnknown') continue
+      if (begins !== (item.__typename === 'PresenceSnapshot')) throw new Error(`item ${i} is a ${item.__typename}`)
+      if (begins) present.clear()
       for (const { user, state } of item.present ?? item.changes ?? []) {
         if (state === 'OFFLINE' ? !present.has(user.name) : present.get(user.name) === state) {
           throw new Error(`${user.name} is ${state} without a change`)
@@ -60,6 +71,7 @@ export class PresenceWatch {
         throw new Error(`${item.presentCount} are there, and ${present.size} by name`)
       }
     }
+    if (this.isUnknown) throw new Error('it is unknown')
     return Object.fromEntries([...present].toSorted(([a], [b]) => (a < b ? -1 : 1)))
   }
 
