@@ -41,6 +41,8 @@ export class TcpProxy {
     delayedBytes: 0,
     droppedMessages: 0,
   }
+  /** Bytes that came from clients, whatever became of them. */
+  askedBytes = 0
   readonly #server: Server
   readonly #isRedis: boolean
   readonly #links = new Set<Link>()
@@ -129,6 +131,7 @@ export class TcpProxy {
       client.resetAndDestroy()
       return
     }
+    client.on('data', (bytes: Buffer) => (this.askedBytes += bytes.length))
     const server = connect(this.#targetPort, '127.0.0.1')
     const link = new Link(client, server, this.#weather, this.hits, this.#isRedis)
     this.#links.add(link)
