@@ -25,6 +25,10 @@ export interface FaultKind {
 const HIT_TIMEOUT_MS = 20_000
 const NODE_STARTS = 10
 
+type Link = 'toRedis' | 'toPostgres' | 'sockets'
+
+const LINK_NAMES: Readonly<Record<Link, string>> = { toRedis: 'redis', toPostgres: 'postgres', sockets: 'sockets' }
+
 export const FAULT_KINDS: readonly FaultKind[] = [
   { name: 'node-kill', lane: 'processes', inject: killNode },
   { name: 'redis-kill', lane: 'processes', inject: killRedis },
@@ -134,10 +138,6 @@ async function dropPublishes({ cluster }: Stage, random: Random): Promise<string
     toRedis.heal()
   }
 }
-
-type Link = 'toRedis' | 'toPostgres' | 'sockets'
-
-const LINK_NAMES: Readonly<Record<Link, string>> = { toRedis: 'redis', toPostgres: 'postgres', sockets: 'sockets' }
 
 function networkFaults(link: Link): FaultKind[] {
   const kind = (
