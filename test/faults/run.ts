@@ -31,7 +31,7 @@ const seed = readNumber('seed', 0)
 const lastsMs = readNumber('seconds', 1) * 1_000
 const startedAtMs = performance.now()
 
-const cluster = await startOrExit()
+let cluster: Cluster | null = null
 let town: Town | null = null
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void endWith(1))
 setTimeout(() => {
@@ -39,13 +39,14 @@ setTimeout(() => {
   void endWith(1)
 }, lastsMs + CLOSING_TIMEOUT_MS).unref()
 try {
-  await endWith(await run())
+  cluster = await Cluster.start(readNumber('nodes', 2))
+  await endWith(await run(cluster))
 } catch (error) {
   say(error instanceof Error ? (error.stack ?? error.message) : String(error))
   await endWith(1)
 }
 
-async function run(): Promise<number> {
+async function run(cluster: Cluster): Promise<number> {
   const random = new Random(seed)
   say(`seed ${seed}: ${values.nodes} nodes, ${values.clients} clients in ${values.rooms} rooms`)
   const options = {
@@ -148,18 +149,9 @@ function readNumber(name: 'seed' | 'seconds' | 'clients' | 'rooms' | 'nodes', mi
   process.exit(1)
 }
 
-async function startOrExit(): Promise<Cluster> {
-  try {
-    return await Cluster.start(readNumber('nodes', 2))
-  } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : error}\n`)
-    process.exit(1)
-  }
-}
-
-/** Whatever was started ends first. */
+/** Whatever was started ends first; what is only starting ends with this process. */
 async function endWith(exitCode: number): Promise<void> {
   await town?.close()
-  await cluster.stop()
+  await cluster?.stop()
   process.exit(exitCode)
 }

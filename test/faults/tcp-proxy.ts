@@ -265,7 +265,7 @@ class Pipe {
     this.#dueMs = Math.max(this.#dueMs, performance.now() + weather.delayMs)
     // Timers of different lengths may fire out of order: each brings whatever is first.
     this.#late.push(bytes)
-    setTimeout(() => this.#forward(this.#late.shift() ?? null), this.#dueMs - performance.now())
+    setTimeout(() => this.#forward(this.#late.shift() ?? null), Math.max(0, this.#dueMs - performance.now()))
   }
 
   #forward(bytes: Buffer | null): void {
