@@ -18,6 +18,7 @@ const MIGRATIONS = join(PROJECT, 'prisma', 'migrations')
 /** Under all that a run puts on two processors. */
 const READY_TIMEOUT_MS = 60_000
 const KEPT_OUTPUT = 20_000
+const ACCIDENT_LINES = 8
 
 /** SIGINT is the fast way to stop Postgres, SIGQUIT the immediate one; after SIGKILL it recovers as from a crash. */
 export type PostgresEnd = 'SIGINT' | 'SIGQUIT' | 'SIGKILL'
@@ -167,7 +168,10 @@ export class FaultNode {
     child.once('exit', (code, signal) => {
       const wasReady = this.#url !== null
       this.#url = null
-      if (wasReady && !this.#isExpectedToEnd) this.accidents.push(`${this.name} ended by itself with ${signal ?? code}`)
+      if (wasReady && !this.#isExpectedToEnd) {
+        const last = this.#output.trimEnd().split('\n').slice(-ACCIDENT_LINES).join('\n')
+        this.accidents.push(`${this.name} ended by itself with ${signal ?? code} after\n${last}`)
+      }
     })
     const find = () => {
       const url = /"url":"([^"]+)","msg":"Sohbet is ready"/.exec(own)?.[1]
