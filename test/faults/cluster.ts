@@ -20,6 +20,8 @@ const SETTINGS = {
   PRESENCE_COALESCE_MS: '100',
 }
 
+const NODE_STARTS = 10
+
 export interface Member {
   readonly node: FaultNode
   readonly sockets: TcpProxy
@@ -31,19 +33,23 @@ export class Cluster {
   readonly postgres: FaultPostgres
   readonly redis: FaultRedis
   readonly members: Member[] = []
+  readonly #onAccident: (what: string) => void
+  #isStopping = false
 
-  private constructor(postgres: FaultPostgres, redis: FaultRedis) {
+  private constructor(postgres: FaultPostgres, redis: FaultRedis, onAccident: (what: string) => void) {
+    this.#onAccident = onAccident
     this.postgres = postgres
     this.redis = redis
   }
 
-  static async start(nodes: number): Promise<Cluster> {
+  /** `onAccident` hears of nodes that end by themselves; they are started again. */
+  static async start(nodes: number, onAccident: (what: string) => void): Promise<Cluster> {
     const postgres = await FaultPostgres.start()
     const redis = await FaultRedis.start().catch(async (error) => {
       await postgres.stop()
       throw error
     })
-    const cluster = new Cluster(postgres, redis)
+    const cluster = new Cluster(postgres, redis, onAccident)
     try {
       for (let index = 0; index < nodes; index++) await cluster.#addMember(`node ${index + 1}`)
     } catch (error) {
@@ -68,8 +74,15 @@ export class Cluster {
     for (const { toPostgres } of this.members) toPostgres.retarget(this.postgres.port)
   }
 
+  /** As an orchestrator does: what the node needs may be away at the first attempts. */
   async startNode({ node, sockets }: Member): Promise<void> {
-    await node.start()
+    for (let start = 1; node.url === null && !this.#isStopping; start++) {
+      try {
+        await node.start()
+      } catch (error) {
+        if (start === NODE_STARTS) throw error
+      }
+    }
     if (node.url !== null) sockets.retarget(Number(new URL(node.url).port))
   }
 
@@ -95,6 +108,7 @@ export class Cluster {
   }
 
   async stop(): Promise<void> {
+    this.#isStopping = true
     this.heal()
     await Promise.allSettled(this.members.map(({ node }) => node.end('SIGKILL')))
     await Promise.allSettled([...this.proxies.map((proxy) => proxy.close()), this.redis.stop(), this.postgres.stop()])
@@ -108,7 +122,11 @@ export class Cluster {
     const settings = { ...SETTINGS, DATABASE_URL: url.href, REDIS_URL: `redis://127.0.0.1:${toRedis.port}` }
     // The node's port is known when it is ready.
     const sockets = await TcpProxy.start({ targetPort: 1 })
-    const member = { node: new FaultNode({ name, settings }), sockets, toPostgres, toRedis }
+    const onAccident = (what: string) => {
+      this.#onAccident(what)
+      void this.startNode(member).catch((error) => this.#onAccident(String(error)))
+    }
+    const member = { node: new FaultNode({ name, settings, onAccident }), sockets, toPostgres, toRedis }
     this.members.push(member)
     await this.startNode(member)
   }

@@ -23,7 +23,6 @@ export interface FaultKind {
 }
 
 const HIT_TIMEOUT_MS = 20_000
-const NODE_STARTS = 10
 
 type Link = 'toRedis' | 'toPostgres' | 'sockets'
 
@@ -48,19 +47,8 @@ async function killNode({ cluster }: Stage, random: Random): Promise<string> {
   const ending = await member.node.end('SIGKILL')
   if (ending !== 'SIGKILL') throw new Error(`${member.node.name} was not killed: ${ending}`)
   await delay(random.integer(0, 1_000))
-  await startAgain(cluster, member)
+  await cluster.startNode(member)
   return `${member.node.name} with ${clients} clients`
-}
-
-/** As an orchestrator does: what it needs may be away at the first attempts. */
-export async function startAgain(cluster: Cluster, member: Member): Promise<void> {
-  for (let start = 1; ; start++) {
-    try {
-      return await cluster.startNode(member)
-    } catch (error) {
-      if (start === NODE_STARTS) throw error
-    }
-  }
 }
 
 async function killRedis({ cluster }: Stage, random: Random): Promise<string> {

@@ -18,7 +18,7 @@ const MIGRATIONS = join(PROJECT, 'prisma', 'migrations')
 /** Under all that a run puts on two processors. */
 const READY_TIMEOUT_MS = 60_000
 const KEPT_OUTPUT = 20_000
-const ACCIDENT_LINES = 8
+const ACCIDENT_LINES = 45
 
 /** SIGINT is the fast way to stop Postgres, SIGQUIT the immediate one; after SIGKILL it recovers as from a crash. */
 export type PostgresEnd = 'SIGINT' | 'SIGQUIT' | 'SIGKILL'
@@ -122,21 +122,23 @@ export class FaultRedis {
 export interface NodeOptions {
   name: string
   settings: Record<string, string>
+  /** It has ended and nobody had ended it; with how, and what it wrote last. */
+  onAccident: (what: string) => void
 }
 
 /** The built server, as it ships. */
 export class FaultNode {
   readonly name: string
   readonly #settings: Record<string, string>
+  readonly #onAccident: (what: string) => void
   #child: ChildProcess | null = null
   #output = ''
   #url: string | null = null
   #isExpectedToEnd = false
-  /** How it ended where nobody had ended it. */
-  readonly accidents: string[] = []
 
-  constructor({ name, settings }: NodeOptions) {
+  constructor({ name, settings, onAccident }: NodeOptions) {
     this.name = name
+    this.#onAccident = onAccident
     this.#settings = settings
     process.once('exit', () => this.#child?.kill('SIGKILL'))
   }
@@ -144,11 +146,6 @@ export class FaultNode {
   /** Null while it is not ready. */
   get url(): string | null {
     return this.#url
-  }
-
-  /** The last that it wrote. */
-  get output(): string {
-    return this.#output
   }
 
   /** Resolves when it is ready. */
@@ -170,7 +167,7 @@ export class FaultNode {
       this.#url = null
       if (wasReady && !this.#isExpectedToEnd) {
         const last = this.#output.trimEnd().split('\n').slice(-ACCIDENT_LINES).join('\n')
-        this.accidents.push(`${this.name} ended by itself with ${signal ?? code} after\n${last}`)
+        this.#onAccident(`${this.name} ended by itself with ${signal ?? code} after\n${last}`)
       }
     })
     const find = () => {

@@ -2,7 +2,7 @@
 // Real processes, real faults, and a checker that knows only what clients saw and what the database holds. Ends with one
 // line `FAULTS {…}`; exits with 1 on any violation, and when a fault did not hit. Needs the built server and redis-server.
 
-import { parseArgs } from 'node:util'
+import { inspect, parseArgs } from 'node:util'
 import { checkHistory, countViolations } from './checker.ts'
 import { Cluster } from './cluster.ts'
 import { comparePresence, readToHead, settleSends } from './convergence.ts'
@@ -33,16 +33,21 @@ const startedAtMs = performance.now()
 
 let cluster: Cluster | null = null
 let town: Town | null = null
+/** What no fault explains: a node that ended by itself. */
+const accidents: string[] = []
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void endWith(1))
 setTimeout(() => {
   say('the run does not come to its end')
   void endWith(1)
 }, lastsMs + CLOSING_TIMEOUT_MS).unref()
 try {
-  cluster = await Cluster.start(readNumber('nodes', 2))
+  cluster = await Cluster.start(readNumber('nodes', 2), (what) => {
+    say(what)
+    accidents.push(what)
+  })
   await endWith(await run(cluster))
 } catch (error) {
-  say(error instanceof Error ? (error.stack ?? error.message) : String(error))
+  say(inspect(error))
   await endWith(1)
 }
 
@@ -76,7 +81,7 @@ async function run(cluster: Cluster): Promise<number> {
   const sends = people.clients.flatMap((client) => client.sends)
   const failures = [
     ...faults.flatMap(({ kind, failure }) => (failure === null ? [] : [`${kind} did not hit: ${failure}`])),
-    ...cluster.members.flatMap(({ node }) => node.accidents),
+    ...accidents.map((what) => what.split('\n', 1).join()),
     ...people.failures,
     ...(isSettled ? [] : ['some sends did not come to an end']),
   ]
