@@ -177,9 +177,14 @@ export class FaultClient {
   }
 
   #refused(opening: Opening, errors: Result<unknown>['errors']): void {
-    opening.end = 'refused'
     const [error] = errors ?? []
     const { code, retryable } = error?.extensions ?? {}
+    // The reason why a stream that did begin is over: who left the room, say.
+    if (code === 'STREAM_ENDED') {
+      opening.end = 'completed'
+      return
+    }
+    opening.end = 'refused'
     if (code !== 'NOT_FOUND' && retryable !== true) this.#surprise('a stream was refused', errors)
   }
 
