@@ -50,6 +50,8 @@ export function createDb({ url, poolSize, statementTimeoutMs = 15_000 }: DbOptio
   })
   // The pool has dropped a connection that ended while nobody used it; unheard, that would end the process.
   pool.on('error', () => {})
+  // The same between a connection's leaving the pool and its taker's listening: there the pool no longer hears.
+  pool.on('connect', (client) => client.on('error', () => {}))
   const prisma = new PrismaClient({
     adapter: new PrismaPg(pool),
     transactionOptions: { maxWait: 5_000, timeout: 10_000 },

@@ -30,6 +30,8 @@ const LINK_NAMES: Readonly<Record<Link, string>> = { toRedis: 'redis', toPostgre
 
 export const FAULT_KINDS: readonly FaultKind[] = [
   { name: 'node-kill', lane: 'processes', inject: killNode },
+  { name: 'node-stop', lane: 'processes', inject: stopNode },
+  { name: 'clock-jump', lane: 'processes', inject: turnClock },
   { name: 'redis-kill', lane: 'processes', inject: killRedis },
   { name: 'redis-pause', lane: 'processes', inject: pauseRedis },
   { name: 'postgres-fast-restart', lane: 'processes', inject: restartPostgres('SIGINT') },
@@ -49,6 +51,30 @@ async function killNode({ cluster }: Stage, random: Random): Promise<string> {
   await delay(random.integer(0, 1_000))
   await cluster.startNode(member)
   return `${member.node.name} with ${clients} clients`
+}
+
+/** As a deploy does: it has to say goodbye to everybody and to end in order. */
+async function stopNode({ cluster }: Stage, random: Random): Promise<string> {
+  const member = await pickMember(cluster, random, ({ sockets }) => sockets.connections > 0)
+  const clients = member.sockets.connections
+  const ending = await member.node.end('SIGTERM')
+  if (ending !== 0) throw new Error(`${member.node.name} ended with ${ending}`)
+  await cluster.startNode(member)
+  return `${member.node.name} with ${clients} clients`
+}
+
+/** There and back: by a minute and a half, this way or that. */
+async function turnClock({ cluster, acknowledged }: Stage, random: Random): Promise<string> {
+  const { node } = await pickMember(cluster, random, ({ sockets }) => sockets.connections > 0)
+  const what = await node.turnClock()
+  const before = acknowledged()
+  try {
+    await delay(random.integer(1_000, 4_000))
+    await hit(() => acknowledged() > before, 'nothing was written meanwhile')
+    return `${node.name}: ${what}`
+  } finally {
+    await node.turnClock()
+  }
 }
 
 async function killRedis({ cluster }: Stage, random: Random): Promise<string> {

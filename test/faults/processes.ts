@@ -13,6 +13,8 @@ import { eventually } from '../support/eventually.ts'
 import { temporaryFolder } from '../support/postgres-server.ts'
 import { startOwnRedis, type TestRedis } from '../support/redis-server.ts'
 
+/** See turnable-clock.ts. */
+const CLOCK = new URL('turnable-clock.ts', import.meta.url).href
 const PROJECT = fileURLToPath(new URL('../..', import.meta.url))
 const MIGRATIONS = join(PROJECT, 'prisma', 'migrations')
 /** Under all that a run puts on two processors. */
@@ -152,7 +154,7 @@ export class FaultNode {
   async start(): Promise<void> {
     this.#isExpectedToEnd = false
     let own = ''
-    const args = ['--max-semi-space-size=4', 'dist/main.js', '--parent', String(process.pid)]
+    const args = ['--max-semi-space-size=4', '--import', CLOCK, 'dist/main.js', '--parent', String(process.pid)]
     const env = { PATH: process.env.PATH, HOME: process.env.HOME, ...this.#settings }
     const child = spawn(process.execPath, args, { cwd: PROJECT, env, stdio: ['ignore', 'pipe', 'pipe'] })
     this.#child = child
@@ -178,6 +180,18 @@ export class FaultNode {
     const url = await eventually(find, { timeoutMs: READY_TIMEOUT_MS })
     if (url === null) throw new Error(`${this.name} ended before it was ready: ${own}`)
     this.#url = url
+  }
+
+  /** Turns its clock to the next place; resolves with what it says of it. */
+  async turnClock(): Promise<string> {
+    const turns = () => this.#output.match(/^clock turned .*$/gm) ?? []
+    const before = turns().at(-1)
+    this.#child?.kill('SIGUSR2')
+    return eventually(() => {
+      const last = turns().at(-1)
+      if (last === undefined || last === before) throw new Error(`the clock of ${this.name} does not turn`)
+      return last
+    })
   }
 
   /** Ends it, and tells how it ended. */
