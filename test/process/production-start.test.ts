@@ -26,6 +26,7 @@ const complete = (): Record<string, string> => ({
   JWT_SECRET: TEST_SECRET,
   LOG_LEVEL: 'info',
   PRESENCE_GRACE_MS: '100',
+  DRAIN_WINDOW_MS: '200',
 })
 
 const program = (file: string, env: Record<string, string>) => ({
