@@ -68,6 +68,9 @@ const EVENTS: Record<string, readonly unknown[]> = {
     { ...head, type: 'MemberRoleChanged', seq: 6, user: bob, role: 'OWNER' },
     { ...head, type: 'RoomUpdated', seq: 7, name: '', slug: 'slug', topic: null },
     { ...head, type: 'RoomArchived', seq: 8 },
+    { ...head, type: 'MemberLeft', seq: 5, user: bob, reason: 'BANNED' },
+    { ...head, type: 'MemberBanned', seq: 6, user: bob, endsAt: at },
+    { ...head, type: 'MemberUnbanned', seq: 7, user: bob },
     ...marks,
     { ...head, type: 'MemberJoined', seq: 2_147_483_648, user: bob, role: 'MEMBER' },
     { ...head, type: 'MemberJoined', seq: 9, user: bob, role: 'STRANGER' },
@@ -110,6 +113,7 @@ const LEFT_OUT = new Set([
   'Room.messages',
   'Room.lastMessage',
   'Room.presence',
+  'Room.bans',
   'Membership.user',
   'Membership.room',
 ])

@@ -32,6 +32,7 @@ const LEFT_OUT = new Set([
   'Room.messages',
   'Room.lastMessage',
   'Room.presence',
+  'Room.bans',
   'Membership.room',
   'Membership.user',
   'User.lastSeenAt',
