@@ -2,15 +2,15 @@
 // into bounded pieces, so that no call holds Redis up, and decodes the answers.
 
 import { createHash } from 'node:crypto'
-import type { Redis } from 'ioredis'
 import type { Clock } from '../platform/clock.ts'
 import { closeRedis } from '../platform/redis.ts'
+import type { RedisOfOneSlot } from '../platform/redis-cluster.ts'
 import { BUSIEST, COUNTS, HOLD, READ, RELEASE, SWEEP, TOTALS } from './presence-scripts.lua.ts'
 import type { Lease, LeaseKey, PresenceStore, Roster } from './presence-store.ts'
 
 export interface RedisPresenceStoreOptions {
-  /** From createRedis. The store owns it and closes it. */
-  redis: Redis
+  /** From createRedis, or the part of a cluster that owns `keyPrefix{presence}`. The store owns it and closes it. */
+  redis: RedisOfOneSlot
   /** Unique to this process; without `|`. */
   nodeId: string
   /** Default `sohbet:`. */
@@ -24,7 +24,7 @@ const ITEMS_PER_CALL = 250
 const MAX_ROUNDS = 64
 
 class RedisPresenceStore implements PresenceStore {
-  readonly #redis: Redis
+  readonly #redis: RedisOfOneSlot
   readonly #nodeId: string
   readonly #root: string
   readonly #clock: Clock | null

@@ -4,20 +4,28 @@ import type { TestProject } from 'vitest/node'
 import './provided.ts'
 import { findBrowser } from './browser.ts'
 import { startTestPostgres } from './postgres-server.ts'
+import { startTestRedisCluster } from './redis-cluster.ts'
 import { findRedisServer, startTestRedis, type TestRedis } from './redis-server.ts'
 
 export default async function setUp(project: TestProject): Promise<() => Promise<void>> {
   project.provide('browserPath', findBrowserIfThereIsOne())
-  const redis = await startRedisIfThereIsOne()
+  const starting = [
+    startTestPostgres(),
+    startRedisIfThereIsOne(),
+    findRedisServer() ? startTestRedisCluster() : null,
+  ] as const
+  const stop = async () => {
+    const started = await Promise.allSettled(starting)
+    await Promise.all(started.map((server) => (server.status === 'fulfilled' ? server.value?.stop() : null)))
+  }
   try {
-    const postgres = await startTestPostgres()
-    project.provide('redisUrl', redis?.url ?? null)
+    const [postgres, redis, cluster] = await Promise.all(starting)
     project.provide('postgresUrl', postgres.url)
-    return async () => {
-      await Promise.all([postgres.stop(), redis?.stop()])
-    }
+    project.provide('redisUrl', redis?.url ?? null)
+    project.provide('redisClusterUrl', cluster?.url ?? null)
+    return stop
   } catch (error) {
-    await redis?.stop()
+    await stop()
     throw error
   }
 }

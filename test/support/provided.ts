@@ -4,6 +4,8 @@ declare module 'vitest' {
   interface ProvidedContext {
     /** Null where no Redis can be had: suites that need it are left out by name. */
     redisUrl: string | null
+    /** Three masters of a Redis Cluster; null as above, and where only TEST_REDIS_URL is there. */
+    redisClusterUrl: string | null
     postgresUrl: string
     /** A Chromium's path; null where there is none: suites that need it are left out by name. */
     browserPath: string | null
