@@ -34,7 +34,7 @@ export function parseRedisClusterUrl(url: string): RedisClusterAddress | string 
   for (const server of servers.split(',')) {
     // `http`, for URL knows what a host name is only of the schemes of browsers; a port of 80 would vanish.
     const parsed = URL.parse(`http://${server.trim()}`)
-    if (server.trim() === '' || !parsed) return 'lists a server that is not `host:port`'
+    if (server.trim() === '' || !parsed) return 'lists a server that is not host:port'
     const port = /:(\d+)$/.exec(server.trim())?.[1]
     seeds.push({ host: parsed.hostname.replace(/^\[|\]$/g, ''), port: Number(port ?? DEFAULT_PORT) })
   }

@@ -41,15 +41,19 @@ const WHOLE_REFRESH_MS = 10_000
 /** While a master is away, another may take its place at any moment. */
 const BROKEN_REFRESH_MS = 500
 const SEED_TIMEOUT_MS = 2_000
-const QUIET: RedisLog = { info: () => {}, warn: () => {}, error: () => {} }
+
+interface SlotMap {
+  /** By slot, the name of the master that owns it. */
+  readonly owners: readonly (string | undefined)[]
+  readonly nodes: ReadonlyMap<string, RedisNode>
+}
 
 export class RedisCluster {
   readonly address: RedisClusterAddress
   readonly #options: RedisClusterOptions
   readonly #masters = new Map<string, { readonly node: RedisNode; readonly redis: Redis }>()
   readonly #listeners = new Set<() => void>()
-  /** By slot, the name of the master that owns it. */
-  #owners: readonly (string | undefined)[] = []
+  #owners: SlotMap['owners'] = []
   #refreshing: Promise<void> | null = null
   #timer: NodeJS.Timeout | null = null
   #wrongKind: WrongKindOfRedisError | null = null
@@ -169,17 +173,28 @@ export class RedisCluster {
     return redis
   }
 
-  /** The masters first; whoever was listed in REDIS_URL where none of them answers. */
+  /** All masters first; then one after the other whoever was listed in REDIS_URL, where none of them answers. */
   async #ask(): Promise<void> {
-    for (const { node, redis } of [...this.#masters.values()]) {
-      if (redis.status === 'ready' && (await this.#learnFrom(node, redis))) return
+    const answers = await Promise.all(
+      [...this.#masters.values()]
+        .filter(({ redis }) => redis.status === 'ready')
+        .map(({ node, redis }) => this.#askFor(node, redis)),
+    )
+    if (this.#believe(answers)) return
+    let cause: unknown = null
+    const log: RedisLog = {
+      info: () => {},
+      warn: (details: { err?: unknown }) => {
+        cause = details.err ?? cause
+      },
+      error: () => {},
     }
     for (const seed of this.address.seeds) {
       if (this.#closed) return
-      const redis = createRedis({ ...this.address, ...seed }, { name: this.#options.name, log: QUIET })
+      const redis = createRedis({ ...this.address, ...seed }, { name: this.#options.name, log })
       try {
         await redisReady(redis, SEED_TIMEOUT_MS)
-        if (await this.#learnFrom(seed, redis)) return
+        if (this.#believe([await this.#askFor(seed, redis)])) return
       } catch {
         // The next one, or all of them again later.
       } finally {
@@ -188,21 +203,33 @@ export class RedisCluster {
     }
     if (this.#masters.size > 0 || this.#isAway || this.#wrongKind || this.#closed) return
     this.#isAway = true
-    this.#options.log.warn({ redis: this.#options.name }, 'The Redis Cluster is away, trying again')
+    this.#options.log.warn({ redis: this.#options.name, err: cause }, 'The Redis Cluster is away, trying again')
   }
 
-  async #learnFrom(asked: RedisNode, redis: Redis): Promise<boolean> {
+  /** Null where it does not answer. */
+  async #askFor(asked: RedisNode, redis: Redis): Promise<SlotMap | null> {
     try {
-      const map = readSlots(await redis.cluster('SLOTS'), asked)
-      // A server that was taken out of its cluster knows of nobody.
-      if (map.nodes.size === 0) return false
-      this.#wrongKind = null
-      this.#take(map.owners, map.nodes)
-      return true
+      return readSlots(await redis.cluster('SLOTS'), asked)
     } catch (error) {
       if (error instanceof Error && error.message.includes('cluster support disabled')) this.#noteWrongKind()
-      return false
+      return null
     }
+  }
+
+  /** Takes what most of them say: one that was cut off from the others does not know who took its place. */
+  #believe(answers: readonly (SlotMap | null)[]): boolean {
+    const votes = new Map<string, { map: SlotMap; count: number }>()
+    for (const map of answers) {
+      // A server that was taken out of its cluster knows of nobody.
+      if (!map || map.nodes.size === 0) continue
+      const key = map.owners.join()
+      votes.set(key, { map, count: (votes.get(key)?.count ?? 0) + 1 })
+    }
+    const [most] = [...votes.values()].toSorted((a, b) => b.count - a.count)
+    if (!most) return false
+    this.#wrongKind = null
+    this.#take(most.map.owners, most.map.nodes)
+    return true
   }
 
   #noteWrongKind(): void {
@@ -212,7 +239,7 @@ export class RedisCluster {
   }
 
   /** Connects to masters that are new and lets go of those that own nothing any more. */
-  #take(owners: readonly (string | undefined)[], nodes: ReadonlyMap<string, RedisNode>): void {
+  #take(owners: SlotMap['owners'], nodes: SlotMap['nodes']): void {
     if (this.#closed) return
     const changed = owners.length !== this.#owners.length || owners.some((name, slot) => name !== this.#owners[slot])
     if (!changed) return
@@ -326,7 +353,7 @@ function isPort(port: number): boolean {
 }
 
 /** The answer to CLUSTER SLOTS: ranges, each as its first and last slot, its master and its replicas. */
-function readSlots(answer: unknown, asked: RedisNode) {
+function readSlots(answer: unknown, asked: RedisNode): SlotMap {
   const owners = new Array<string | undefined>(SLOTS).fill(undefined)
   const nodes = new Map<string, RedisNode>()
   for (const range of listOf(answer)) {

@@ -173,7 +173,6 @@ export class RedisShardedChannels {
   #onTaken(link: ShardLink, name: string): void {
     const channel = this.#channels.get(name)
     if (channel?.link !== link) return
-    this.#gaps.add(channel.slot)
     this.#place(channel, null)
     void this.#cluster.refresh().then(() => this.#settleSoon())
   }
@@ -189,7 +188,7 @@ export class RedisShardedChannels {
     this.#settleTimer = setTimeout(() => this.#settle(), Math.max(0, atMs - performance.now()))
   }
 
-  /** Brings every channel to where its slot is now. */
+  /** Brings every channel to where its slot is now. Of one that was not there, something may have been missed. */
   #settle(): void {
     this.#settleTimer = null
     if (this.#closed) return
@@ -238,9 +237,7 @@ export class RedisShardedChannels {
 
   #onClose(master: Master, link: ShardLink, error: Error): void {
     for (const channel of this.#channels.values()) {
-      if (channel.link !== link) continue
-      this.#gaps.add(channel.slot)
-      this.#place(channel, null)
+      if (channel.link === link) this.#place(channel, null)
     }
     if (this.#closed || master.link !== link) return
     master.link = null

@@ -7,7 +7,7 @@ import { createMemoryEventBus } from '../../src/realtime/event-bus-memory.ts'
 import { createRedisEventBus } from '../../src/realtime/event-bus-redis.ts'
 import { openClusterBus } from '../support/cluster-bus.ts'
 import { eventually } from '../support/eventually.ts'
-import { NO_REDIS } from '../support/provided.ts'
+import { NO_REDIS, NO_REDIS_CLUSTER } from '../support/provided.ts'
 import { findRedisServer, startOwnRedis, type TestRedis } from '../support/redis-server.ts'
 
 const redisUrl = inject('redisUrl')
@@ -213,7 +213,7 @@ describe.skipIf(!redisUrl)(`event bus on Redis ${redisUrl ? '' : NO_REDIS}`, () 
   })
 })
 
-describe.skipIf(!clusterUrl)(`event bus on Redis Cluster ${clusterUrl ? '' : NO_REDIS}`, () => {
+describe.skipIf(!clusterUrl)(`event bus on Redis Cluster ${clusterUrl ? '' : NO_REDIS_CLUSTER}`, () => {
   behavesAsAnEventBus(() => clusterBus(clusterUrl ?? ''))
   behavesAsABusBetweenNodes((keyPrefix, log) => clusterBus(clusterUrl ?? '', keyPrefix, log))
 })

@@ -11,7 +11,7 @@ import { createRedisPresenceStore } from '../../src/presence/presence-store-redi
 import { clusterAddress } from '../support/cluster-bus.ts'
 import { eventually } from '../support/eventually.ts'
 import { PresenceModel } from '../support/presence-model.ts'
-import { NO_REDIS } from '../support/provided.ts'
+import { NO_REDIS, NO_REDIS_CLUSTER } from '../support/provided.ts'
 import { findRedisServer, startOwnRedis } from '../support/redis-server.ts'
 
 const redisUrl = inject('redisUrl')
@@ -362,7 +362,7 @@ describe.skipIf(!redisUrl)(`presence store on Redis ${redisUrl ? '' : NO_REDIS}`
   })
 })
 
-describe.skipIf(!clusterUrl)(`presence store on Redis Cluster ${clusterUrl ? '' : NO_REDIS}`, () => {
+describe.skipIf(!clusterUrl)(`presence store on Redis Cluster ${clusterUrl ? '' : NO_REDIS_CLUSTER}`, () => {
   behavesAsAPresenceStore(clusterWorld)
 })
 

@@ -2,13 +2,16 @@
 
 import { randomUUID } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
+import { openRealtime } from '../../src/open-realtime.ts'
+import { systemClock } from '../../src/platform/clock.ts'
+import { createLogger } from '../../src/platform/logger.ts'
 import type { RedisLog } from '../../src/platform/redis.ts'
 import { RedisCluster } from '../../src/platform/redis-cluster.ts'
 import { keySlot, SLOTS } from '../../src/platform/redis-key-slot.ts'
 import type { EventBus } from '../../src/realtime/event-bus.ts'
 import { clusterAddress, openClusterBus } from '../support/cluster-bus.ts'
 import { eventually } from '../support/eventually.ts'
-import { NO_REDIS } from '../support/provided.ts'
+import { NO_REDIS_CLUSTER } from '../support/provided.ts'
 import { startTestRedisCluster, type TestClusterMaster, type TestRedisCluster } from '../support/redis-cluster.ts'
 
 const silent: RedisLog = { info: () => {}, warn: () => {}, error: () => {} }
@@ -19,7 +22,7 @@ afterEach(async () => {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp()
 })
 
-describe.skipIf(!clusterUrl)(`a Redis Cluster ${clusterUrl ? '' : NO_REDIS}`, { timeout: 60_000 }, () => {
+describe.skipIf(!clusterUrl)(`a Redis Cluster ${clusterUrl ? '' : NO_REDIS_CLUSTER}`, { timeout: 60_000 }, () => {
   let cluster: TestRedisCluster
 
   beforeAll(async () => {
@@ -226,13 +229,40 @@ describe.skipIf(!clusterUrl)(`a Redis Cluster ${clusterUrl ? '' : NO_REDIS}`, { 
     expect(calls).toEqual(['close', 'ready'])
   })
 
-  it('is told apart from a single Redis', async () => {
-    const single = new URL(inject('redisUrl') ?? '')
-    const url = `redis+cluster://${single.host}`
-    const { bus, ready } = openClusterBus(url, 'test:', silent)
+  it('is spoken to as the user of the URL, and only with the right password', async () => {
+    for (const { redis } of cluster.masters)
+      await redis.call('ACL', 'SETUSER', 'sohbet', 'on', '>p@ss:word', '~*', '&*', '+@all')
+    const urlWith = (password: string) => cluster.url.replace('//', `//sohbet:${encodeURIComponent(password)}@`)
+    const { bus, ready } = openClusterBus(urlWith('p@ss:word'), 'test:', silent)
     cleanUps.push(() => bus.close())
-    await expect(ready).rejects.toThrow('names a Redis Cluster, and the server there is a single one')
-    await expect(bus.publish('room', 'x')).rejects.toThrow()
+    await ready
+    const got: string[] = []
+    await bus.subscribe('room', (message) => void got.push(message))
+    await bus.publish('room', 'hello')
+    await eventually(() => expect(got).toEqual(['hello']))
+    const users = await Promise.all(cluster.masters.map(({ redis }) => redis.client('LIST')))
+    for (const list of users) {
+      const ours = String(list)
+        .split('\n')
+        .filter((line) => line.includes('user=sohbet'))
+      expect(ours.map((line) => /name=(\S+)-127/.exec(line)?.[1]).toSorted()).toEqual([
+        'sohbet-publisher',
+        'sohbet-subscriber',
+      ])
+    }
+
+    const wrong = new RedisCluster(clusterAddress(urlWith('guessed')), { name: 'wrong', log: silent })
+    cleanUps.push(() => wrong.close())
+    await expect(wrong.ready(500)).rejects.toThrow()
+  })
+
+  it('stops the start where REDIS_URL names a single Redis, and the other way round', async () => {
+    const start = (redisUrl: string) =>
+      openRealtime({ redisUrl, nodeId: randomUUID(), clock: systemClock, logger: createLogger('silent') })
+    const [{ port }] = cluster.masters as [TestClusterMaster]
+    await expect(start(`redis://127.0.0.1:${port}`)).rejects.toThrow('REDIS_URL names a single Redis')
+    const single = new URL(inject('redisUrl') ?? '')
+    await expect(start(`redis+cluster://${single.host}`)).rejects.toThrow('REDIS_URL names a Redis Cluster')
   })
 })
 

@@ -1,6 +1,6 @@
 // Throwaway Redis servers for tests: on a free port of 127.0.0.1, without persistence, gone with this process.
 
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import net from 'node:net'
 import os from 'node:os'
@@ -22,6 +22,14 @@ export interface TestRedis {
 export function findRedisServer(): string | null {
   if (process.env.SOHBET_TEST_NO_REDIS === '1') return null
   return findProgram('redis-server')
+}
+
+/** Whether a cluster with sharded channels can be had: those came with Redis 7. */
+export function canStartRedisCluster(): boolean {
+  const binary = findRedisServer()
+  if (!binary) return false
+  const version = execFileSync(binary, ['--version'], { encoding: 'utf8' })
+  return Number(/v=(\d+)/.exec(version)?.[1] ?? 0) >= 7
 }
 
 /** The server of TEST_REDIS_URL where that is set, else one of our own. */

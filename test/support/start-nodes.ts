@@ -7,7 +7,7 @@ import { type Config, loadConfig } from '../../src/config.ts'
 import { type Clock, systemClock } from '../../src/platform/clock.ts'
 import { createLogger } from '../../src/platform/logger.ts'
 import { createTestDatabase } from './postgres-server.ts'
-import { NO_REDIS } from './provided.ts'
+import { NO_REDIS, NO_REDIS_CLUSTER } from './provided.ts'
 
 export const TEST_SECRET = 'a secret of the tests, long enough for HS256'
 
@@ -119,7 +119,7 @@ export function describeTopologies(
   if (redisDatabase !== 0) return
   const clusterUrl = inject('redisClusterUrl')
   describe.skipIf(clusterUrl === null)(
-    `${title}, on three nodes with Redis Cluster ${clusterUrl ? '' : NO_REDIS}`,
+    `${title}, on three nodes with Redis Cluster ${clusterUrl ? '' : NO_REDIS_CLUSTER}`,
     () => runOn({ nodes: 3, redisUrl: clusterUrl, settings, clock }, stories),
   )
 }
