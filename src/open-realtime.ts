@@ -60,7 +60,7 @@ async function openOnCluster(address: RedisClusterAddress, nodeId: string, logge
   const publisher = open('publisher')
   const subscriber = new RedisShardedChannels(publisher, logger)
   const presence = open('presence')
-  const ready = Promise.allSettled([publisher.ready(), subscriber.ready(), presence.ready()])
+  const ready = Promise.allSettled([publisher.ready().then(() => subscriber.ready()), presence.ready()])
   const realtime = closable(
     createRedisClusterEventBus({ publisher, subscriber }),
     createRedisPresenceStore({ redis: presence.forKey(PRESENCE_KEY), nodeId }),

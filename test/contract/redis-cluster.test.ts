@@ -8,6 +8,7 @@ import { createLogger } from '../../src/platform/logger.ts'
 import type { RedisLog } from '../../src/platform/redis.ts'
 import { RedisCluster } from '../../src/platform/redis-cluster.ts'
 import { keySlot, SLOTS } from '../../src/platform/redis-key-slot.ts'
+import { createRedisPresenceStore } from '../../src/presence/presence-store-redis.ts'
 import type { EventBus } from '../../src/realtime/event-bus.ts'
 import { clusterAddress, openClusterBus } from '../support/cluster-bus.ts'
 import { eventually } from '../support/eventually.ts'
@@ -211,21 +212,49 @@ describe.skipIf(!clusterUrl)(`a Redis Cluster ${clusterUrl ? '' : NO_REDIS_CLUST
     await eventually(() => expect(got).toEqual(['hello']))
   })
 
-  it('lets presence go on at the new owner of its slot, and tells it of the break', async () => {
+  it('gives up on a master that does not answer, and has its channels again when it does', async () => {
     const keyPrefix = `test-${randomUUID()}:`
+    const bus = await openBus(keyPrefix)
+    const got: string[] = []
+    await bus.subscribe('room', (message) => void got.push(message))
+    let told = 0
+    bus.onReconnect(() => {
+      told += 1
+    })
+    const silenced = await cluster.ownerOf(keySlot(`${keyPrefix}room`))
+    await silenced.redis.client('PAUSE', 5_000, 'ALL')
+    const unanswered = await Promise.allSettled([
+      bus.publish('room', 'x'),
+      bus.subscribe('room', () => {}).then(() => bus.subscribe(sameSlot(keyPrefix, 'room'), () => {})),
+    ])
+    expect(unanswered.map(({ status }) => status)).toEqual(['rejected', 'rejected'])
+    await eventually(() => expect(told).toBeGreaterThan(0))
+    await eventually(() => bus.publish('room', 'hello'))
+    await eventually(() => expect(got).toContain('hello'))
+  })
+
+  it('lets presence go on at the new owner of its slot with all that it held, and tells it of the break', async () => {
+    const keyPrefix = `test-${randomUUID()}:`
+    const root = `{${keyPrefix}}{presence}`
     const connections = new RedisCluster(clusterAddress(cluster.url), { name: 'presence', log: silent })
-    cleanUps.push(() => connections.close())
     await connections.ready()
-    const redis = connections.forKey(`${keyPrefix}{presence-${keyPrefix}}`)
-    const slot = keySlot(`${keyPrefix}{presence-${keyPrefix}}`)
+    const redis = connections.forKey(root)
+    const store = createRedisPresenceStore({ redis, nodeId: 'n1', keyPrefix: `{${keyPrefix}}` })
+    cleanUps.push(() => store.close())
     const calls: string[] = []
     redis.on('close', () => calls.push('close'))
     redis.on('ready', () => calls.push('ready'))
-    const ask = () => redis.eval("return redis.call('EXISTS', KEYS[1])", 1, `${keyPrefix}{presence-${keyPrefix}}`)
-    expect(await ask()).toBe(0)
-    const from = await cluster.ownerOf(slot)
-    await cluster.moveSlot(slot, from, cluster.masters.find(({ port }) => port !== from.port) ?? from)
-    expect(await ask()).toBe(0)
+    const leases = [1, 2, 3, 4].map((i) => ({ scope: `room-${i}`, userId: 'ada', state: 'ONLINE' as const }))
+    const scopes = leases.map(({ scope }) => scope)
+    await store.hold(leases, 60_000)
+    const from = await cluster.ownerOf(keySlot(root))
+    const to = cluster.masters.find(({ port }) => port !== from.port) ?? from
+    await cluster.moveSlot(keySlot(root), from, to, () =>
+      // Half of the keys are at either end: no script may see only those.
+      expect(store.hold(leases, 60_000)).rejects.toThrow(/^(ASK|TRYAGAIN)/),
+    )
+    expect(await store.counts(scopes)).toEqual([1, 1, 1, 1])
+    expect(await store.hold(leases, 60_000)).toEqual([])
     expect(calls).toEqual(['close', 'ready'])
   })
 
@@ -265,6 +294,12 @@ describe.skipIf(!clusterUrl)(`a Redis Cluster ${clusterUrl ? '' : NO_REDIS_CLUST
     await expect(start(`redis+cluster://${single.host}`)).rejects.toThrow('REDIS_URL names a Redis Cluster')
   })
 })
+
+/** Another topic that is the same master's business. */
+function sameSlot(keyPrefix: string, topic: string): string {
+  const slot = keySlot(keyPrefix + topic)
+  for (let i = 0; ; i += 1) if (keySlot(`${keyPrefix}${i}`) === slot) return String(i)
+}
 
 async function firstTopicOf(cluster: TestRedisCluster, master: TestClusterMaster): Promise<string> {
   for (let i = 0; i < SLOTS; i += 1) {

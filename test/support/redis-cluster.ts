@@ -17,8 +17,13 @@ export interface TestRedisCluster {
   readonly masters: readonly TestClusterMaster[]
   /** Who owns the slot, as the masters agree. */
   ownerOf(slot: number): Promise<TestClusterMaster>
-  /** Hands an owner's slot over to another, as a resharding does; it must be empty of keys. */
-  moveSlot(slot: number, from: TestClusterMaster, to: TestClusterMaster): Promise<void>
+  /** Hands an owner's slot and its keys over to another, as a resharding does. `onTheWay`: once half of the keys have moved. */
+  moveSlot(
+    slot: number,
+    from: TestClusterMaster,
+    to: TestClusterMaster,
+    onTheWay?: () => Promise<unknown>,
+  ): Promise<void>
   /** A replica of this master, in step with it. */
   addReplica(of: TestClusterMaster): Promise<TestClusterMaster>
   stop(): Promise<void>
@@ -42,7 +47,7 @@ export async function startTestRedisCluster(): Promise<TestRedisCluster> {
       url: `redis+cluster://${masters.map(({ port }) => `127.0.0.1:${port}`).join(',')}`,
       masters,
       ownerOf: (slot) => ownerOf(masters, slot),
-      moveSlot: (slot, from, to) => moveSlot(masters, slot, from, to),
+      moveSlot: (slot, from, to, onTheWay) => moveSlot(masters, slot, from, to, onTheWay),
       async addReplica(of) {
         const replica = await startMember()
         members.push(replica)
@@ -117,11 +122,21 @@ async function moveSlot(
   slot: number,
   from: TestClusterMaster,
   to: TestClusterMaster,
+  onTheWay?: () => Promise<unknown>,
 ): Promise<void> {
   await to.redis.cluster('SETSLOT', slot, 'IMPORTING', from.id)
   await from.redis.cluster('SETSLOT', slot, 'MIGRATING', to.id)
+  const keys = (await from.redis.cluster('GETKEYSINSLOT', slot, 1_000)).map(String)
+  const half = Math.ceil(keys.length / 2)
+  await moveKeys(keys.slice(0, half), from, to)
+  await onTheWay?.()
+  await moveKeys(keys.slice(half), from, to)
   const bystanders = masters.filter((master) => master !== from && master !== to)
   for (const master of [to, from, ...bystanders]) await master.redis.cluster('SETSLOT', slot, 'NODE', to.id)
+}
+
+async function moveKeys(keys: readonly string[], from: TestClusterMaster, to: TestClusterMaster): Promise<void> {
+  if (keys.length > 0) await from.redis.call('MIGRATE', '127.0.0.1', to.port, '', 0, 5_000, 'KEYS', ...keys)
 }
 
 async function replicate(replica: TestClusterMaster, of: TestClusterMaster): Promise<void> {
