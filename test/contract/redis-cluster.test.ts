@@ -1,6 +1,7 @@
 // What is peculiar to a Redis Cluster; what any bus and any presence store do, the contracts beside this file show on it too.
 
 import { randomUUID } from 'node:crypto'
+import { setImmediate } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
 import { openRealtime } from '../../src/open-realtime.ts'
 import { systemClock } from '../../src/platform/clock.ts'
@@ -104,12 +105,9 @@ describe.skipIf(!clusterUrl)(`a Redis Cluster ${clusterUrl ? '' : NO_REDIS_CLUST
     const onAlive = topics.find((topic) => owners.get(topic)?.port === alive.port) ?? ''
     const got: string[] = []
     for (const topic of topics) await bus.subscribe(topic, (message) => void got.push(`${topic} ${message}`))
-    const published: Promise<void>[] = []
     let told = 0
     bus.onReconnect(() => {
       told += 1
-      // All of its channels are whole by now: what is published from here on arrives.
-      for (const topic of onDead) published.push(bus.publish(topic, 'from the reconnect'))
     })
 
     await dead.kill()
@@ -123,8 +121,8 @@ describe.skipIf(!clusterUrl)(`a Redis Cluster ${clusterUrl ? '' : NO_REDIS_CLUST
     await dead.restart()
     await eventually(() => expect(told).toBe(1))
     await eventually(() => bus.ping())
-    await Promise.allSettled(published)
-    for (const topic of onDead) await eventually(() => bus.publish(topic, 'again'))
+    // All of its channels are whole by now: what is published from here on arrives.
+    await Promise.all(onDead.map((topic) => bus.publish(topic, 'again')))
     await eventually(() => expect(got.filter((line) => line.endsWith(' again'))).toHaveLength(onDead.length))
     expect(got).not.toContain(`${onDead[0]} lost`)
     expect(told).toBe(1)
@@ -173,7 +171,12 @@ describe.skipIf(!clusterUrl)(`a Redis Cluster ${clusterUrl ? '' : NO_REDIS_CLUST
     for (const topic of topics) await come(topic)
     let moving = true
     const coming = (async () => {
-      while (moving) await (await bus.subscribe('{tag}x', () => {}).catch(() => async () => {}))()
+      while (moving) {
+        const leave = await bus.subscribe('{tag}x', () => {}).catch(() => null)
+        await leave?.()
+        // A refusal needs no answer of a server: without a breath nothing else would happen any more.
+        await setImmediate()
+      }
     })()
     for (let round = 0; round < 10; round += 1) {
       await cluster.moveSlot(slot, home, away)
