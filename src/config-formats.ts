@@ -4,6 +4,7 @@
  */
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
+import { isRedisClusterUrl, parseRedisClusterUrl } from './platform/redis-cluster-url.ts'
 
 /** A value that does not fit; `found` continues the sentence "PORT …". */
 export class Problem {
@@ -88,9 +89,18 @@ export const postgresUrl: Format<string> = {
 }
 
 export const redisUrl: Format<string> = {
-  expected: '`redis://user:password@host:6379/0`, or `rediss://` for TLS',
+  expected:
+    '`redis://user:password@host:6379/0`; `redis+cluster://user:password@host:6379,host:6379` for a Redis Cluster; `rediss` for TLS',
   parse(text) {
+    if (isRedisClusterUrl(text)) {
+      const address = parseRedisClusterUrl(text)
+      return typeof address === 'string' ? new Problem(address) : text
+    }
     const url = parseUrl(text, ['redis:', 'rediss:'])
+    // URL takes `a,b` for the name of one host.
+    if (text.slice(text.lastIndexOf('@') + 1).includes(',')) {
+      return new Problem('lists several servers, and its scheme is not redis+cluster://')
+    }
     if (url instanceof Problem) return url
     if (url.hostname === '') return new Problem('names no host')
     return /^(\/\d{0,5})?$/.test(url.pathname) ? text : new Problem('has a path that is not the number of a database')

@@ -76,7 +76,13 @@ export const SETTINGS = {
     10,
     'How many connections a node pools for its queries.',
   ),
-  redisUrl: setting('REDIS_URL', redisUrl, null, 'The Redis server that carries news between nodes.', inProduction),
+  redisUrl: setting(
+    'REDIS_URL',
+    redisUrl,
+    null,
+    'The Redis server, or cluster, that carries news between nodes.',
+    inProduction,
+  ),
   dataDir: setting(
     'DATA_DIR',
     directory,

@@ -110,6 +110,17 @@ describe('loadConfig', () => {
     ],
     [{ ...PRODUCTION, REDIS_URL: 'localhost:6379' }, 'REDIS_URL has no scheme (the part up to "://")'],
     [{ ...PRODUCTION, REDIS_URL: 'redis://' }, 'REDIS_URL names no host'],
+    [
+      { ...PRODUCTION, REDIS_URL: 'redis://a,b:7001' },
+      'REDIS_URL lists several servers, and its scheme is not redis+cluster://',
+    ],
+    [{ ...PRODUCTION, REDIS_URL: 'redis+cluster://' }, 'REDIS_URL lists a server that is not host:port'],
+    [{ ...PRODUCTION, REDIS_URL: 'redis+cluster://a:7000,,b' }, 'REDIS_URL lists a server that is not host:port'],
+    [{ ...PRODUCTION, REDIS_URL: 'redis+cluster://a:7000/1' }, 'REDIS_URL has a path: a cluster has one database only'],
+    [
+      { ...PRODUCTION, REDIS_URL: 'redis+cluster://u:p%@a' },
+      'REDIS_URL is not a well-formed URL (a user name or password in it must be percent-encoded)',
+    ],
     [{ ...PRODUCTION, REDIS_URL: 'redis://a/main' }, 'REDIS_URL has a path that is not the number of a database'],
     [{ JWT_SECRET: 'ş'.repeat(15) }, 'JWT_SECRET has 30 bytes'],
     [{ JWKS_URL: 'http://id.example.com/keys' }, 'JWKS_URL is http:// on another machine'],
@@ -143,6 +154,8 @@ describe('loadConfig', () => {
   it.each([
     { DATABASE_URL: 'mysql://sohbet:hunter2@db/sohbet', REDIS_URL: 'default:hunter2@redis', JWT_SECRET: 'hunter2' },
     { DATABASE_URL: 'postgres://sohbet:hunter2#x@db/sohbet', JWKS_URL: 'https://me:hunter2@id/' },
+    { DATABASE_URL, REDIS_URL: 'redis+cluster://u:hunter2@a/hunter2', JWT_SECRET: SECRET },
+    { DATABASE_URL, REDIS_URL: 'redis+cluster://u:hunter2%@a', JWT_SECRET: SECRET },
     { DATABASE_URL: 'hunter2', REDIS_URL: 'redis://:hunter2@', JWKS_URL: 'hunter2' },
   ])('never repeats a password: %#', (env) => {
     const message = messageOf(env)

@@ -1,8 +1,9 @@
 // Connections to Redis. Invariant: a command either reaches the server now or fails in bounded time; nothing is
 // queued or repeated behind the caller's back. The connection itself is tried again for ever.
 
-import { Redis } from 'ioredis'
+import { Redis, type RedisOptions } from 'ioredis'
 import type { Logger } from 'pino'
+import type { RedisNode } from './redis-cluster-url.ts'
 
 export type RedisLog = Pick<Logger, 'info' | 'warn' | 'error'>
 
@@ -14,6 +15,13 @@ export interface RedisConnectionOptions {
   autoPipelining?: boolean
 }
 
+/** One server, where it is not named by a URL. */
+export interface RedisServer extends RedisNode {
+  readonly tls: boolean
+  readonly username: string | null
+  readonly password: string | null
+}
+
 const COMMAND_TIMEOUT_MS = 2_000
 const MAX_RETRY_DELAY_MS = 2_000
 
@@ -21,8 +29,11 @@ const MAX_RETRY_DELAY_MS = 2_000
  * Opens a connection. Commands reject at once while Redis is away and after 2 s when it does not answer;
  * reconnecting goes on for ever, at most 2 s apart. Subscriptions are not restored: their owner does that.
  */
-export function createRedis(url: string, { name, log, autoPipelining = false }: RedisConnectionOptions): Redis {
-  const redis = new Redis(url, {
+export function createRedis(
+  server: string | RedisServer,
+  { name, log, autoPipelining = false }: RedisConnectionOptions,
+): Redis {
+  const options: RedisOptions = {
     connectionName: `sohbet-${name}`,
     connectTimeout: 5_000,
     commandTimeout: COMMAND_TIMEOUT_MS,
@@ -37,9 +48,21 @@ export function createRedis(url: string, { name, log, autoPipelining = false }: 
     // ioredis resubscribes without handling a failure: a second break meanwhile would be an unhandled rejection.
     autoResubscribe: false,
     enableAutoPipelining: autoPipelining,
-  })
+  }
+  const redis =
+    typeof server === 'string' ? new Redis(server, options) : new Redis({ ...serverOptions(server), ...options })
   logStateChanges(redis, name, log)
   return redis
+}
+
+function serverOptions({ host, port, tls, username, password }: RedisServer): RedisOptions {
+  return {
+    host,
+    port,
+    ...(tls ? { tls: {} } : {}),
+    ...(username === null ? {} : { username }),
+    ...(password === null ? {} : { password }),
+  }
 }
 
 /** One line per change of state: while Redis is away, ioredis emits an error with every attempt. */
@@ -79,8 +102,15 @@ export function redisReady(redis: Redis, timeoutMs = 5_000): Promise<void> {
   })
 }
 
+/** A connection, or what stands for several. */
+export interface ClosableRedis {
+  readonly status: string
+  quit(): Promise<unknown>
+  disconnect(): void
+}
+
 /** Ends the connection after the answers to what was already sent, or at once when Redis is away. Never rejects. */
-export async function closeRedis(redis: Redis): Promise<void> {
+export async function closeRedis(redis: ClosableRedis): Promise<void> {
   if (redis.status === 'end') return
   try {
     await redis.quit()

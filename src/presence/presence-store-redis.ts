@@ -2,9 +2,9 @@
 // into bounded pieces, so that no call holds Redis up, and decodes the answers.
 
 import { createHash } from 'node:crypto'
-import type { Redis } from 'ioredis'
 import type { Clock } from '../platform/clock.ts'
 import { closeRedis } from '../platform/redis.ts'
+import type { RedisOfOneSlot } from '../platform/redis-cluster.ts'
 import {
   BUSIEST,
   COUNTS,
@@ -23,8 +23,8 @@ import {
 import { type Lease, type LeaseKey, type PresenceStore, type Roster, SERVER_SCOPE } from './presence-store.ts'
 
 export interface RedisPresenceStoreOptions {
-  /** From createRedis. The store owns it and closes it. */
-  redis: Redis
+  /** From createRedis, or the part of a cluster that owns `keyPrefix{presence}`. The store owns it and closes it. */
+  redis: RedisOfOneSlot
   /** Unique to this process; without `|`. */
   nodeId: string
   /** Default `sohbet:`. */
@@ -41,7 +41,7 @@ const EXPIRED_PER_CALL = 1_000
 const MAX_EXPIRED_TAKEN = 10_000
 
 class RedisPresenceStore implements PresenceStore {
-  readonly #redis: Redis
+  readonly #redis: RedisOfOneSlot
   readonly #nodeId: string
   readonly #root: string
   readonly #clock: Clock | null

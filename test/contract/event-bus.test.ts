@@ -5,11 +5,13 @@ import { closeRedis, createRedis, type RedisLog, redisReady } from '../../src/pl
 import type { EventBus } from '../../src/realtime/event-bus.ts'
 import { createMemoryEventBus } from '../../src/realtime/event-bus-memory.ts'
 import { createRedisEventBus } from '../../src/realtime/event-bus-redis.ts'
+import { openClusterBus } from '../support/cluster-bus.ts'
 import { eventually } from '../support/eventually.ts'
-import { NO_REDIS } from '../support/provided.ts'
+import { NO_REDIS, NO_REDIS_CLUSTER } from '../support/provided.ts'
 import { findRedisServer, startOwnRedis, type TestRedis } from '../support/redis-server.ts'
 
 const redisUrl = inject('redisUrl')
+const clusterUrl = inject('redisClusterUrl')
 const cleanUps: (() => Promise<void>)[] = []
 
 afterEach(async () => {
@@ -32,8 +34,15 @@ function openRedisBus(url: string, keyPrefix: string, log = silent) {
   return { bus, ready: Promise.all([redisReady(publisher), redisReady(subscriber)]) }
 }
 
-async function redisBus(url: string, keyPrefix = `test-${randomUUID()}:`): Promise<EventBus> {
-  const { bus, ready } = openRedisBus(url, keyPrefix)
+async function redisBus(url: string, keyPrefix = `test-${randomUUID()}:`, log = silent): Promise<EventBus> {
+  const { bus, ready } = openRedisBus(url, keyPrefix, log)
+  await ready
+  return bus
+}
+
+async function clusterBus(url: string, keyPrefix = `test-${randomUUID()}:`, log = silent): Promise<EventBus> {
+  const { bus, ready } = openClusterBus(url, keyPrefix, log)
+  cleanUps.push(() => bus.close())
   await ready
   return bus
 }
@@ -158,6 +167,31 @@ function behavesAsAnEventBus(open: () => Promise<EventBus>): void {
   })
 }
 
+function behavesAsABusBetweenNodes(open: (keyPrefix: string, log?: RedisLog) => Promise<EventBus>): void {
+  it('carries messages from node to node', async () => {
+    const keyPrefix = `test-${randomUUID()}:`
+    const [one, other] = await Promise.all([open(keyPrefix), open(keyPrefix)])
+    const got: string[] = []
+    await one.subscribe('room', (message) => got.push(message))
+    await other.publish('room', 'hello')
+    await eventually(() => expect(got).toEqual(['hello']))
+  })
+
+  it('logs a listener that throws and serves the others', async () => {
+    const errors: unknown[] = []
+    const note = (noted: unknown) => void errors.push(noted)
+    const bus = await open(`test-${randomUUID()}:`, { ...silent, error: note })
+    const got: string[] = []
+    await bus.subscribe('room', () => {
+      throw new Error('a defect')
+    })
+    await bus.subscribe('room', (message) => got.push(message))
+    await bus.publish('room', '1')
+    await eventually(() => expect(got).toEqual(['1']))
+    expect(errors).toHaveLength(1)
+  })
+}
+
 describe('event bus in memory', () => {
   behavesAsAnEventBus(memoryBus)
 })
@@ -166,14 +200,7 @@ const sharedRedis = redisUrl ?? ''
 describe.skipIf(!redisUrl)(`event bus on Redis ${redisUrl ? '' : NO_REDIS}`, () => {
   behavesAsAnEventBus(() => redisBus(sharedRedis))
 
-  it('carries messages from node to node', async () => {
-    const keyPrefix = `test-${randomUUID()}:`
-    const [one, other] = await Promise.all([redisBus(sharedRedis, keyPrefix), redisBus(sharedRedis, keyPrefix)])
-    const got: string[] = []
-    await one.subscribe('room', (message) => got.push(message))
-    await other.publish('room', 'hello')
-    await eventually(() => expect(got).toEqual(['hello']))
-  })
+  behavesAsABusBetweenNodes((keyPrefix, log) => redisBus(sharedRedis, keyPrefix, log))
 
   it('holds one subscription at the server for all listeners of a topic, and none after the last', async () => {
     const keyPrefix = `test-${randomUUID()}:`
@@ -184,23 +211,11 @@ describe.skipIf(!redisUrl)(`event bus on Redis ${redisUrl ? '' : NO_REDIS}`, () 
     await Promise.all(leaves.map((leave) => leave()))
     expect(await observer.pubsub('NUMSUB', `${keyPrefix}room`)).toEqual([`${keyPrefix}room`, 0])
   })
+})
 
-  it('logs a listener that throws and serves the others', async () => {
-    const errors: unknown[] = []
-    const { bus, ready } = openRedisBus(sharedRedis, `test-${randomUUID()}:`, {
-      ...silent,
-      error: (o: unknown) => errors.push(o),
-    })
-    await ready
-    const got: string[] = []
-    await bus.subscribe('room', () => {
-      throw new Error('a defect')
-    })
-    await bus.subscribe('room', (message) => got.push(message))
-    await bus.publish('room', '1')
-    await eventually(() => expect(got).toEqual(['1']))
-    expect(errors).toHaveLength(1)
-  })
+describe.skipIf(!clusterUrl)(`event bus on Redis Cluster ${clusterUrl ? '' : NO_REDIS_CLUSTER}`, () => {
+  behavesAsAnEventBus(() => clusterBus(clusterUrl ?? ''))
+  behavesAsABusBetweenNodes((keyPrefix, log) => clusterBus(clusterUrl ?? '', keyPrefix, log))
 })
 
 const canKillRedis = redisUrl !== null && findRedisServer() !== null

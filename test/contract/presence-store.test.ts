@@ -4,15 +4,18 @@ import { Redis } from 'ioredis'
 import { afterEach, describe, expect, inject, it } from 'vitest'
 import type { Clock } from '../../src/platform/clock.ts'
 import { createRedis, type RedisLog, redisReady } from '../../src/platform/redis.ts'
+import { RedisCluster } from '../../src/platform/redis-cluster.ts'
 import { type Lease, type PresenceState, type PresenceStore, SERVER_SCOPE } from '../../src/presence/presence-store.ts'
 import { createMemoryPresenceStore, MemoryPresenceState } from '../../src/presence/presence-store-memory.ts'
 import { createRedisPresenceStore } from '../../src/presence/presence-store-redis.ts'
+import { clusterAddress } from '../support/cluster-bus.ts'
 import { eventually } from '../support/eventually.ts'
 import { PresenceModel } from '../support/presence-model.ts'
-import { NO_REDIS } from '../support/provided.ts'
+import { NO_REDIS, NO_REDIS_CLUSTER } from '../support/provided.ts'
 import { findRedisServer, startOwnRedis } from '../support/redis-server.ts'
 
 const redisUrl = inject('redisUrl')
+const clusterUrl = inject('redisClusterUrl')
 const sharedRedis = redisUrl ?? ''
 const silent: RedisLog = { info: () => {}, warn: () => {}, error: () => {} }
 const cleanUps: (() => Promise<void>)[] = []
@@ -53,6 +56,20 @@ async function redisWorld(): Promise<World> {
   const clock = new TestClock()
   const keyPrefix = `test-${randomUUID()}:`
   const open = (nodeId: string) => openRedisStore(sharedRedis, nodeId, keyPrefix, clock)
+  return { nodes: await Promise.all([open('n1'), open('n2'), open('n3')]), clock }
+}
+
+async function clusterWorld(): Promise<World> {
+  const clock = new TestClock()
+  const keyPrefix = `test-${randomUUID()}:`
+  const open = async (nodeId: string) => {
+    const cluster = new RedisCluster(clusterAddress(clusterUrl ?? ''), { name: 'presence', log: silent })
+    const redis = cluster.forKey(`${keyPrefix}{presence}`)
+    const store = createRedisPresenceStore({ redis, nodeId, keyPrefix, clock })
+    cleanUps.push(() => store.close())
+    await cluster.ready()
+    return store
+  }
   return { nodes: await Promise.all([open('n1'), open('n2'), open('n3')]), clock }
 }
 
@@ -415,6 +432,10 @@ describe.skipIf(!redisUrl)(`presence store on Redis ${redisUrl ? '' : NO_REDIS}`
     expect(await store.totals()).toEqual({ usersOnline: 0, activeRooms: 1, participants: 1 })
     expect(await store.busiest(5)).toEqual([{ scope: 'kept', count: 1 }])
   })
+})
+
+describe.skipIf(!clusterUrl)(`presence store on Redis Cluster ${clusterUrl ? '' : NO_REDIS_CLUSTER}`, () => {
+  behavesAsAPresenceStore(clusterWorld)
 })
 
 const canKillRedis = redisUrl !== null && findRedisServer() !== null

@@ -4,20 +4,24 @@ import type { TestProject } from 'vitest/node'
 import './provided.ts'
 import { findBrowser } from './browser.ts'
 import { startTestPostgres } from './postgres-server.ts'
-import { findRedisServer, startTestRedis, type TestRedis } from './redis-server.ts'
+import { startTestRedisCluster, type TestRedisCluster } from './redis-cluster.ts'
+import { canStartRedisCluster, findRedisServer, startTestRedis, type TestRedis } from './redis-server.ts'
 
 export default async function setUp(project: TestProject): Promise<() => Promise<void>> {
   project.provide('browserPath', findBrowserIfThereIsOne())
-  const redis = await startRedisIfThereIsOne()
+  const starting = [startTestPostgres(), startRedisIfThereIsOne(), startRedisClusterIfPossible()] as const
+  const stop = async () => {
+    const started = await Promise.allSettled(starting)
+    await Promise.all(started.map((server) => (server.status === 'fulfilled' ? server.value?.stop() : null)))
+  }
   try {
-    const postgres = await startTestPostgres()
-    project.provide('redisUrl', redis?.url ?? null)
+    const [postgres, redis, cluster] = await Promise.all(starting)
     project.provide('postgresUrl', postgres.url)
-    return async () => {
-      await Promise.all([postgres.stop(), redis?.stop()])
-    }
+    project.provide('redisUrl', redis?.url ?? null)
+    project.provide('redisClusterUrl', cluster?.url ?? null)
+    return stop
   } catch (error) {
-    await redis?.stop()
+    await stop()
     throw error
   }
 }
@@ -33,6 +37,14 @@ async function startRedisIfThereIsOne(): Promise<TestRedis | null> {
     `No redis-server here: ${leftOut} was left out. To run it, ${advice}${url ? '' : ' or set TEST_REDIS_URL'}.`,
   )
   return url ? startTestRedis() : null
+}
+
+async function startRedisClusterIfPossible(): Promise<TestRedisCluster | null> {
+  if (canStartRedisCluster()) return startTestRedisCluster()
+  const advice = 'install redis-server 7 or newer'
+  if (process.env.CI) throw new Error(`CI runs every suite, and there is no Redis Cluster to be had: ${advice}`)
+  console.warn(`No Redis Cluster can be had here: what needs one was left out. To run it, ${advice}.`)
+  return null
 }
 
 function findBrowserIfThereIsOne(): string | null {

@@ -1,6 +1,6 @@
 // Throwaway Redis servers for tests: on a free port of 127.0.0.1, without persistence, gone with this process.
 
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import net from 'node:net'
 import os from 'node:os'
@@ -28,6 +28,14 @@ export function findRedisServer(): string | null {
   return findProgram('redis-server')
 }
 
+/** Whether a cluster with sharded channels can be had: those came with Redis 7. */
+export function canStartRedisCluster(): boolean {
+  const binary = findRedisServer()
+  if (!binary) return false
+  const version = execFileSync(binary, ['--version'], { encoding: 'utf8' })
+  return Number(/v=(\d+)/.exec(version)?.[1] ?? 0) >= 7
+}
+
 /** The server of TEST_REDIS_URL where that is set, else one of our own. */
 export async function startTestRedis(): Promise<TestRedis> {
   const url = process.env.TEST_REDIS_URL
@@ -39,20 +47,29 @@ export async function startTestRedis(): Promise<TestRedis> {
 }
 
 /** A server of our own, for tests that kill it. */
-export async function startOwnRedis(): Promise<TestRedis> {
+export function startOwnRedis(): Promise<TestRedis> {
+  return startRedisServer({ clusterNodeTimeoutMs: null })
+}
+
+interface ServerOptions {
+  /** Null: a single server. Otherwise it is to be part of a cluster. */
+  clusterNodeTimeoutMs: number | null
+}
+
+export async function startRedisServer(options: ServerOptions): Promise<TestRedis> {
   const binary = findRedisServer()
   if (!binary) throw new Error('No redis-server found: install it (Debian, Ubuntu: apt-get install redis-server)')
   const folder = mkdtempSync(path.join(os.tmpdir(), 'sohbet-test-redis-'))
-  let server: { port: number; child: ChildProcess }
+  let server: { ports: Ports; child: ChildProcess }
   try {
-    server = await launchOnFreePort(binary, folder)
+    server = await launchOnFreePort(binary, folder, options)
   } catch (error) {
     rmSync(folder, { recursive: true, force: true })
     throw error
   }
-  const { port } = server
+  const { ports } = server
   return {
-    url: `redis://127.0.0.1:${port}`,
+    url: `redis://127.0.0.1:${ports.port}`,
     stop: async () => {
       await end(server.child, 'SIGTERM')
       rmSync(folder, { recursive: true, force: true })
@@ -62,18 +79,28 @@ export async function startOwnRedis(): Promise<TestRedis> {
     resume: () => void server.child.kill('SIGCONT'),
     restart: async () => {
       await end(server.child, 'SIGKILL')
-      server = { port, child: await launch(binary, folder, port) }
+      server = { ports, child: await launch(binary, folder, ports, options) }
     },
   }
 }
 
-async function launchOnFreePort(binary: string, folder: string): Promise<{ port: number; child: ChildProcess }> {
+interface Ports {
+  port: number
+  /** On which the members of a cluster speak with each other. */
+  busPort: number
+}
+
+async function launchOnFreePort(
+  binary: string,
+  folder: string,
+  options: ServerOptions,
+): Promise<{ ports: Ports; child: ChildProcess }> {
   let lastError: unknown
   // Redis cannot choose a port itself, so another process may take the one that was just free.
   for (let attempt = 0; attempt < 5; attempt += 1) {
-    const port = await freePort()
+    const [port, busPort] = await Promise.all([freePort(), freePort()])
     try {
-      return { port, child: await launch(binary, folder, port) }
+      return { ports: { port, busPort }, child: await launch(binary, folder, { port, busPort }, options) }
     } catch (error) {
       lastError = error
     }
@@ -81,7 +108,12 @@ async function launchOnFreePort(binary: string, folder: string): Promise<{ port:
   throw lastError
 }
 
-async function launch(binary: string, folder: string, port: number): Promise<ChildProcess> {
+async function launch(
+  binary: string,
+  folder: string,
+  { port, busPort }: Ports,
+  { clusterNodeTimeoutMs }: ServerOptions,
+): Promise<ChildProcess> {
   const options = {
     port,
     bind: '127.0.0.1',
@@ -90,6 +122,9 @@ async function launch(binary: string, folder: string, port: number): Promise<Chi
     appendonly: 'no',
     daemonize: 'no',
     loglevel: 'warning',
+    ...(clusterNodeTimeoutMs === null
+      ? {}
+      : { 'cluster-enabled': 'yes', 'cluster-port': busPort, 'cluster-node-timeout': clusterNodeTimeoutMs }),
   }
   const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)])
   const child = spawn(binary, args, { stdio: ['ignore', 'pipe', 'inherit'] })

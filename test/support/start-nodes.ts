@@ -7,7 +7,7 @@ import { type Config, loadConfig } from '../../src/config.ts'
 import { type Clock, systemClock } from '../../src/platform/clock.ts'
 import { createLogger } from '../../src/platform/logger.ts'
 import { createTestDatabase } from './postgres-server.ts'
-import { NO_REDIS } from './provided.ts'
+import { NO_REDIS, NO_REDIS_CLUSTER } from './provided.ts'
 
 export const TEST_SECRET = 'a secret of the tests, long enough for HS256'
 
@@ -96,12 +96,15 @@ export function signToken(subject: string, claims: Record<string, unknown> = {},
 export interface TopologiesOptions {
   /** As in the environment. */
   settings?: Record<string, string>
-  /** A database of the Redis server that no other file uses, for stories that count what it holds. Default 0, everybody's. */
+  /**
+   * A database of the Redis server that no other file uses, for stories that count what it holds. Default 0, everybody's.
+   * A cluster has no second one: such stories are not run on it.
+   */
   redisDatabase?: number
   clock?: Clock
 }
 
-/** Runs the same stories on one node without Redis and on two nodes that share one. */
+/** Runs the same stories on one node without Redis, on two nodes that share one, and on three with a Redis Cluster. */
 export function describeTopologies(
   title: string,
   stories: (nodes: () => TestNodes) => void,
@@ -112,6 +115,12 @@ export function describeTopologies(
   describe(`${title}, on one node`, () => runOn({ nodes: 1, redisUrl: null, settings, clock }, stories))
   describe.skipIf(redisUrl === null)(`${title}, on two nodes with Redis ${redisUrl ? '' : NO_REDIS}`, () =>
     runOn({ nodes: 2, redisUrl, settings, clock }, stories),
+  )
+  if (redisDatabase !== 0) return
+  const clusterUrl = inject('redisClusterUrl')
+  describe.skipIf(clusterUrl === null)(
+    `${title}, on three nodes with Redis Cluster ${clusterUrl ? '' : NO_REDIS_CLUSTER}`,
+    () => runOn({ nodes: 3, redisUrl: clusterUrl, settings, clock }, stories),
   )
 }
 
