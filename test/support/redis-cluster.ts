@@ -133,6 +133,12 @@ async function moveSlot(
   await moveKeys(keys.slice(half), from, to)
   const bystanders = masters.filter((master) => master !== from && master !== to)
   for (const master of [to, from, ...bystanders]) await master.redis.cluster('SETSLOT', slot, 'NODE', to.id)
+  // The move gave the new owner an epoch: who has not heard of it could win the slot back by the same number.
+  await eventually(async () => {
+    const infos = await Promise.all(masters.map(({ redis }) => redis.cluster('INFO')))
+    const epochs = new Set(infos.map((info) => /cluster_current_epoch:(\d+)/.exec(String(info))?.[1]))
+    if (epochs.size !== 1) throw new Error('the masters have not heard of the move')
+  })
 }
 
 async function moveKeys(keys: readonly string[], from: TestClusterMaster, to: TestClusterMaster): Promise<void> {
