@@ -15,6 +15,7 @@ import { createPublisher } from './events/publisher.ts'
 import { startRetention } from './events/retention.ts'
 import type { LogEvent } from './events/room-event.ts'
 import { createTopicLog } from './events/topic-log.ts'
+import { parseLogTopic } from './events/topics.ts'
 import { MAX_PAGE_SIZE } from './graphql/builder.ts'
 import type { Services } from './graphql/context.ts'
 import { encodeGlobalId } from './graphql/global-id.ts'
@@ -166,7 +167,8 @@ async function createServices(parts: ServiceParts, opened: Closers) {
   const publisher = createPublisher({ bus, log, logger })
   const rights = new RoomRights()
   const observe = ({ event }: Entry<LogEvent>) => rights.observe(event)
-  const hub = new Hub({ bus, log, observe, logger, sweepIntervalMs: config.realtime.sweepIntervalMs })
+  const onRestart = (topic: string) => rights.recheck(parseLogTopic(topic).id)
+  const hub = new Hub({ bus, log, observe, onRestart, logger, sweepIntervalMs: config.realtime.sweepIntervalMs })
   opened.add(() => hub.close())
 
   const users = createUsers({ db, publisher })
@@ -205,7 +207,7 @@ async function createServices(parts: ServiceParts, opened: Closers) {
     users,
     revocations,
   })
-  const auth = createAuth({ authenticate, sessions })
+  const auth = createAuth({ authenticate })
   const services: Services = {
     ...{ auth, users, revocations, rooms, messages, presence, live, serverInfo },
     sendMessageRule: sendRule,

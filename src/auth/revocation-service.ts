@@ -39,6 +39,7 @@ export class Revocations {
   /** Null while the bus has refused. */
   #subscription: Promise<(() => Promise<void>) | null>
   #isClosed = false
+  #isSweeping = false
 
   constructor(options: RevocationsOptions) {
     this.#options = options
@@ -46,7 +47,6 @@ export class Revocations {
     this.#sweeper = setInterval(() => void this.#sweep(), options.sweepIntervalMs)
     this.#sweeper.unref()
     this.#stopWatching = options.bus.onReconnect(() => {
-      this.#subscription = this.#subscription.then((known) => known ?? this.#subscribe())
       void this.#sweep()
     })
   }
@@ -115,13 +115,19 @@ export class Revocations {
     }
   }
 
-  /** Never rejects. */
+  /** Never rejects. One at a time: the next will see what this one is too early for. */
   async #sweep(): Promise<void> {
+    if (this.#isSweeping) return
+    this.#isSweeping = true
+    // Where the bus has refused, it is asked again.
+    this.#subscription = this.#subscription.then((known) => known ?? this.#subscribe())
     const { db, clock, logger } = this.#options
     try {
       for (const one of await readRevocations(db, new Date(clock.now() - KNOWN_MS))) this.#learn(one)
     } catch (error) {
       if (!this.#isClosed) logger.debug({ err: error }, 'revocations could not be read, trying again')
+    } finally {
+      this.#isSweeping = false
     }
   }
 }

@@ -2,11 +2,10 @@ import { GateError, RefusedError } from '../platform/errors.ts'
 import type { Session } from '../platform/session.ts'
 import type { Viewer } from '../platform/viewer.ts'
 import type { Authenticate } from './authenticator.ts'
-import type { Sessions } from './sessions.ts'
 
 export type Auth = ReturnType<typeof createAuth>
 
-export function createAuth({ authenticate, sessions }: { authenticate: Authenticate; sessions: Sessions }) {
+export function createAuth({ authenticate }: { authenticate: Authenticate }) {
   return {
     /**
      * The connection goes on with another token of its user. Throws RefusedError: UNAUTHENTICATED or TOKEN_EXPIRED for
@@ -20,8 +19,8 @@ export function createAuth({ authenticate, sessions }: { authenticate: Authentic
       if (viewer?.userId !== session.viewer.userId) {
         throw new RefusedError('FORBIDDEN', 'The token is another user’s: connect anew to be somebody else.')
       }
-      sessions.renew(session, viewer)
-      return viewer
+      if (!session.renew(viewer)) throw new RefusedError('TOKEN_EXPIRED', 'The session has ended: connect again.')
+      return session.viewer
     },
   }
 }

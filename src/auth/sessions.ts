@@ -40,18 +40,17 @@ export class Sessions {
   }
 
   readonly open: OpenSession = (viewer, onEnd) => {
-    const held: Held = { viewer, onEnd, close: () => this.#held.delete(held) }
+    const held: Held = {
+      viewer,
+      onEnd,
+      renew: (newer) => this.#renew(held, newer),
+      close: () => void this.#held.delete(held),
+    }
     this.#held.add(held)
     this.#expect(viewer)
     // That may have become known since the token was let in.
     if (this.#isRevoked(viewer)) setImmediate(() => this.#end(held, 'TOKEN_REVOKED'))
     return held
-  }
-
-  /** The session goes on with a newer token of the same user, unless it has ended meanwhile. */
-  renew(session: Session, viewer: Viewer): void {
-    for (const held of this.#held) if (held === session) held.viewer = viewer
-    this.#expect(viewer)
   }
 
   /** Ends the user's sessions whose tokens were issued before. */
@@ -65,6 +64,13 @@ export class Sessions {
   close(): void {
     clearInterval(this.#timer)
     this.#held.clear()
+  }
+
+  #renew(held: Held, newer: Viewer): boolean {
+    if (!this.#held.has(held)) return false
+    if (newer.expiresAt > held.viewer.expiresAt) held.viewer = newer
+    this.#expect(held.viewer)
+    return true
   }
 
   #expect(viewer: Viewer): void {

@@ -68,6 +68,18 @@ describe('a stream that can be lost', () => {
     expect(taken(reader, 10)).toEqual([END])
   })
 
+  // Guards: a banned user whose connection stood still was shown as present as long as TCP lasted.
+  it('gives everything up when it is cut, though nobody takes its end', () => {
+    let ends = 0
+    const source = new Numbers()
+    const reader = new EndingReader(source, { onEnd: () => ends++ })
+    reader.cut(END)
+    reader.cut(new StreamEnd('BANNED'))
+    expect([source.ended, ends, reader.ended]).toEqual([true, 1, false])
+    expect(taken(reader, 10)).toEqual([END])
+    expect([reader.ended, ends]).toEqual([true, 1])
+  })
+
   it('that was ended by its reader is cut by nobody', () => {
     let ends = 0
     const reader = new EndingReader(new Numbers(), { onEnd: () => ends++ })

@@ -20,6 +20,7 @@ export class EndingReader<T> extends Reader<T | StreamEnd> {
   readonly #options: EndingOptions<T>
   #end: StreamEnd | null = null
   #isOver = false
+  #isReleased = false
   #grace: NodeJS.Timeout | null = null
   #wake: (() => void) | null = null
 
@@ -42,8 +43,12 @@ export class EndingReader<T> extends Reader<T | StreamEnd> {
       return end
     }
     const item = this.#source.take()
-    if (item !== null) this.#end = this.#options.endAfter?.(item) ?? null
-    else if (this.#source.ended) this.end()
+    if (item === null) {
+      if (this.#source.ended) this.end()
+      return null
+    }
+    this.#end = this.#options.endAfter?.(item) ?? null
+    if (this.#end) this.#release()
     return item
   }
 
@@ -52,15 +57,17 @@ export class EndingReader<T> extends Reader<T | StreamEnd> {
     this.#source.watch(wake)
   }
 
-  /** Ends the stream now, whatever there still was. */
+  /** Ends the stream now, whatever there still was, and whether or not anybody takes its end. */
   cut(end: StreamEnd): void {
-    if (this.#isOver) return
-    this.#end ??= end
+    if (this.#isOver || this.#end) return
+    this.#end = end
+    this.#release()
     this.#wake?.()
   }
 
   /** The item that ends it is on its way. */
   cutSoon(end: StreamEnd): void {
+    if (this.#isReleased) return
     this.#grace ??= setTimeout(() => this.cut(end), GRACE_MS)
     this.#grace.unref()
   }
@@ -68,6 +75,12 @@ export class EndingReader<T> extends Reader<T | StreamEnd> {
   end(): void {
     if (this.#isOver) return
     this.#isOver = true
+    this.#release()
+  }
+
+  #release(): void {
+    if (this.#isReleased) return
+    this.#isReleased = true
     if (this.#grace) clearTimeout(this.#grace)
     this.#source.end()
     this.#options.onEnd?.()

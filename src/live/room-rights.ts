@@ -10,6 +10,8 @@ export interface RightHolder {
   readonly userId: string
   /** The stream was accepted with the room's log being there: what happened before is no loss. */
   readonly acceptedAtSeq: number
+  /** Asks anew whether the stream may be read. Never rejects. */
+  recheck(): Promise<void>
   /** The event that ends it is in the log. */
   cutSoon(end: StreamEnd): void
 }
@@ -39,6 +41,11 @@ export class RoomRights {
       held.holders.delete(holder)
       if (held.holders.size === 0 && this.#rooms.get(room.id) === held) this.#rooms.delete(room.id)
     }
+  }
+
+  /** The room's log has gone back (a failover that lost commits): what was granted or taken since then never was. */
+  recheck(roomId: string): void {
+    for (const holder of this.#rooms.get(roomId)?.holders ?? []) void holder.recheck()
   }
 
   /** For every event that a feed of this node accepts, before its readers take it. */

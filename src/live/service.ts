@@ -13,8 +13,8 @@ import { mapReader, type Reader } from '../realtime/reader.ts'
 import type { Rooms } from '../rooms/service.ts'
 import type { RoomHead } from '../rooms/store.ts'
 import type { Users } from '../users/service.ts'
-import { EndingReader } from './ending-reader.ts'
-import { endFor, type RoomRights } from './room-rights.ts'
+import { type EndingOptions, EndingReader } from './ending-reader.ts'
+import { endFor, type RightHolder, type RoomRights } from './room-rights.ts'
 import { StreamEnd } from './stream-end.ts'
 
 /** What messageAdded delivers: messages, and at the very end perhaps that the log was cut behind the reader. */
@@ -44,23 +44,51 @@ export interface Access {
 export function createLive({ hub, rights, rooms, users, presence, openSession }: LiveOptions) {
   const toMark = createMarks()
 
-  /** The stream for as long as its reader is signed in, and may read its room where it has one. */
-  function hold<T>(
-    source: Reader<T>,
-    { viewer, session }: Access,
-    { room, endAfter, onEnd }: { room?: RoomHead; endAfter?: (item: T) => StreamEnd | null; onEnd: () => void },
-  ): EndingReader<T> {
-    const release = () => {
-      // A connection's session ends the connection.
+  /** The stream for as long as its reader is signed in. Where the session is the connection's, that ends with it. */
+  function holdSession<T>(source: Reader<T>, { viewer, session }: Access, options: EndingOptions<T>): EndingReader<T> {
+    let own: Session | null = null
+    const onEnd = () => {
       own?.close()
-      giveUp?.()
-      onEnd()
+      options.onEnd?.()
     }
-    const reader = new EndingReader(source, { ...(endAfter && { endAfter }), onEnd: release })
-    const own = session ? null : openSession(viewer, (why) => reader.cut(new StreamEnd(why)))
-    const { userId } = viewer
-    const giveUp =
-      room && rights.hold(room, { userId, acceptedAtSeq: room.lastSeq, cutSoon: (end) => reader.cutSoon(end) })
+    const reader = new EndingReader(source, { ...options, onEnd })
+    if (!session) own = openSession(viewer, (why) => reader.cut(new StreamEnd(why)))
+    return reader
+  }
+
+  /** The same, and for as long as they may read the room. */
+  function holdRoom<T>(
+    source: Reader<T>,
+    access: Access,
+    { room, eventOf, onEnd }: { room: RoomHead; eventOf: (item: T) => LogEvent | null; onEnd: () => void },
+  ): EndingReader<T> {
+    const { viewer } = access
+    const place = { acceptedAtSeq: room.lastSeq }
+    let giveUp = () => {}
+    const reader = holdSession(source, access, {
+      endAfter: (item) => {
+        const event = eventOf(item)
+        // What a replay tells is past.
+        return event && event.seq > place.acceptedAtSeq ? endFor(event, room.kind, viewer.userId) : null
+      },
+      onEnd: () => {
+        giveUp()
+        onEnd()
+      },
+    })
+    const holder: RightHolder = {
+      userId: viewer.userId,
+      get acceptedAtSeq() {
+        return place.acceptedAtSeq
+      },
+      cutSoon: (end) => reader.cutSoon(end),
+      async recheck() {
+        const head = await rooms.requireReadableHead(viewer, room.id).catch(() => null)
+        if (head) place.acceptedAtSeq = head.lastSeq
+        else reader.cut(new StreamEnd('LEFT'))
+      },
+    }
+    giveUp = rights.hold(room, holder)
     return reader
   }
 
@@ -70,18 +98,28 @@ export function createLive({ hub, rights, rooms, users, presence, openSession }:
     after: number | null,
     check: (room: RoomHead) => void = () => {},
   ) {
-    const { viewer } = access
     // The head is read with the authorisation, before the feed opens: whatever commits afterwards is delivered.
-    const room = await rooms.requireReadableHead(viewer, roomId)
+    const room = await rooms.requireReadableHead(access.viewer, roomId)
     check(room)
     const cursor = await hub.open(roomTopic(roomId), { head: room.lastSeq, ...(after === null ? {} : { after }) })
-    const leave = presence.enterRoom(roomId, deviceOf(access))
-    const endAfter = (item: FeedItem<LogEvent>) => {
-      // What a replay tells is past.
-      if (item.kind !== 'entry' || item.entry.seq <= room.lastSeq) return null
-      return endFor(item.entry.event, room.kind, viewer.userId)
+    const reader = holdRoom(cursor, access, {
+      room,
+      eventOf: (item) => (item.kind === 'entry' ? item.entry.event : null),
+      onEnd: presence.enterRoom(roomId, deviceOf(access)),
+    })
+    // What the feed had accepted before the right was held, nobody has told to a reader that is behind.
+    if (cursor.feedHead > room.lastSeq) await requireStill(access.viewer, roomId, reader)
+    return reader
+  }
+
+  /** Throws, and ends the stream, where the viewer may no longer read the room. */
+  async function requireStill(viewer: Viewer, roomId: string, reader: { end(): void }): Promise<void> {
+    try {
+      await rooms.requireReadableHead(viewer, roomId)
+    } catch (error) {
+      reader.end()
+      throw error
     }
-    return hold(cursor, access, { room, endAfter, onEnd: leave })
   }
 
   return {
@@ -131,12 +169,10 @@ export function createLive({ hub, rights, rooms, users, presence, openSession }:
       try {
         // So that the snapshot shows the viewer themself.
         await presence.settled()
-        const reader = hold(await presence.watch(roomId), access, { room: head, onEnd: close })
+        const roster = await presence.watch(roomId)
+        const reader = holdRoom(roster, access, { room: head, eventOf: () => null, onEnd: close })
         // What was lost before the right was held, nobody has told.
-        await rooms.requireReadableHead(viewer, roomId).catch((error: unknown) => {
-          reader.end()
-          throw error
-        })
+        await requireStill(viewer, roomId, reader)
         return reader
       } catch (error) {
         close()
@@ -149,7 +185,7 @@ export function createLive({ hub, rights, rooms, users, presence, openSession }:
       const { viewer } = access
       const head = await users.requireLogHead(viewer)
       const cursor = await hub.open(userTopic(viewer.userId), { head, ...(after === null ? {} : { after }) })
-      const reader = hold(cursor, access, { onEnd: presence.connect(deviceOf(access)) })
+      const reader = holdSession(cursor, access, { onEnd: presence.connect(deviceOf(access)) })
       return mapReader<FeedItem<LogEvent> | StreamEnd, UserEvent | StreamMark | StreamEnd>(reader, {
         map: (item) => {
           if (item instanceof StreamEnd) return item

@@ -46,6 +46,8 @@ export function createDb({ url, poolSize, statementTimeoutMs = 15_000 }: DbOptio
     idle_in_transaction_session_timeout: IDLE_TRANSACTION_TIMEOUT_MS,
     lock_timeout: LOCK_TIMEOUT_MS,
     keepAlive: true,
+    // The driver's times have no zone: they are UTC, whatever the database's own is.
+    options: '-c TimeZone=UTC',
     application_name: 'sohbet',
   })
   // The pool has dropped a connection that ended while nobody used it; unheard, that would end the process.

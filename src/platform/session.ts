@@ -7,6 +7,8 @@ export type SessionEnd = 'TOKEN_EXPIRED' | 'TOKEN_REVOKED'
 export interface Session {
   /** As the newest token says. */
   readonly viewer: Viewer
+  /** Goes on with a newer token of the same user; an older one changes nothing. False where the session has ended. */
+  renew(viewer: Viewer): boolean
   /** Nobody is interested any more: nothing is called after it. */
   close(): void
 }

@@ -49,6 +49,11 @@ export class FeedCursor<E> extends Reader<FeedItem<E>> implements FeedWatcher {
     this.#removedUpTo = this.#position
   }
 
+  /** How far the feed has come, wherever this reader is. */
+  get feedHead(): number {
+    return this.#feed.head
+  }
+
   get ended(): boolean {
     return this.#left || this.#feed.closed
   }

@@ -37,6 +37,8 @@ export interface FeedOptions<E> {
   pages: PageCache<E>
   /** Sees every entry when it is accepted, before any reader. Must not throw. */
   observe?: (entry: Entry<E>) => void
+  /** Called when the log was found to have gone back. Must not throw. */
+  onRestart?: (topic: string) => void
   logger: Logger
 }
 
@@ -45,6 +47,7 @@ export class Feed<E> {
   readonly #log: TopicLog<E>
   readonly #logger: Logger
   readonly #observe: ((entry: Entry<E>) => void) | undefined
+  readonly #onRestart: ((topic: string) => void) | undefined
   readonly #closed = new AbortController()
   /** What the controller says, without the cost of asking it for every reader and event. */
   #isClosed = false
@@ -64,6 +67,7 @@ export class Feed<E> {
     this.#recent = new RecentEntries({ slab, decoded, decode: (message) => this.#log.decode(message) })
     this.#logger = options.logger
     this.#observe = options.observe
+    this.#onRestart = options.onRestart
     this.#head = options.head
     this.#known = options.head
     this.#pages = options.pages.open(options.head, (after, upTo) => this.#log.read(this.topic, after, upTo, PAGE_SIZE))
@@ -107,6 +111,7 @@ export class Feed<E> {
     this.#forget(head)
     this.#pages.drop()
     this.#restarts++
+    this.#onRestart?.(this.topic)
     this.#wake()
   }
 

@@ -21,6 +21,7 @@ export interface HubOptions<E> {
   lingerMs?: number
   /** See FeedOptions. */
   observe?: (entry: Entry<E>) => void
+  onRestart?: (topic: string) => void
   /** Memory for recent entries of all feeds together, in bytes. Default 32 MiB. */
   recentBytes?: number
 }
@@ -52,7 +53,13 @@ export class Hub<E> {
   #closed = false
 
   constructor(options: HubOptions<E>) {
-    this.#options = { observe: () => {}, lingerMs: 10_000, recentBytes: 32 * 1024 * 1024, ...options }
+    this.#options = {
+      observe: () => {},
+      onRestart: () => {},
+      lingerMs: 10_000,
+      recentBytes: 32 * 1024 * 1024,
+      ...options,
+    }
     this.#slab = new MessageSlab(this.#options.recentBytes)
     this.#heads = new Batcher({
       run: async (topics) => {
@@ -114,7 +121,7 @@ export class Hub<E> {
   }
 
   async #startFeed(topic: string): Promise<OpenFeed<E>> {
-    const { bus, log, observe, logger } = this.#options
+    const { bus, log, observe, onRestart, logger } = this.#options
     const [slab, decoded, pages] = [this.#slab, this.#decoded, this.#pages]
     // Listen first, then read the head: nothing can fall between the two.
     const early: string[] = []
@@ -129,7 +136,7 @@ export class Hub<E> {
       })
     try {
       const head = await this.#heads.call(topic)
-      const feed = new Feed({ topic, head, log, slab, decoded, pages, observe, logger })
+      const feed = new Feed({ topic, head, log, slab, decoded, pages, observe, onRestart, logger })
       receive = (message) => feed.receive(message)
       for (const message of early) feed.receive(message)
       return { feed, readers: 0, unsubscribe, linger: null }

@@ -39,7 +39,7 @@ export function createModeration({ db, clock, changeRoom }: { db: Db; clock: Clo
       changeRoom(viewer, roomId, async ({ tx, room, membership }) => {
         refuseDirect(room)
         refuseUnlessModerator(membership)
-        const target = await requireTarget(tx, roomId, userId)
+        const target = await findTarget(tx, roomId, userId)
         refuseUnlessAbove(membership, target)
         if (!target) return { result: undefined }
         await deleteMembership(tx, target)
@@ -56,7 +56,7 @@ export function createModeration({ db, clock, changeRoom }: { db: Db; clock: Clo
         const { reason, endsAt } = terms
         refuseDirect(room)
         refuseUnlessModerator(membership)
-        const target = await requireTarget(tx, roomId, userId)
+        const target = await findTarget(tx, roomId, userId)
         refuseUnlessAbove(membership, target)
         if (endsAt && endsAt <= now) {
           throw new ValidationError([{ path: 'input.endsAt', message: 'is not in the future', limit: null }])
@@ -104,7 +104,7 @@ export function createModeration({ db, clock, changeRoom }: { db: Db; clock: Clo
 }
 
 /** The membership of somebody who exists; null where they have none. */
-async function requireTarget(tx: Tx, roomId: string, userId: string): Promise<Membership | null> {
+async function findTarget(tx: Tx, roomId: string, userId: string): Promise<Membership | null> {
   const target = await findMembership(tx, roomId, userId)
   if (!target && !(await tx.user.findUnique({ where: { id: userId }, select: { id: true } }))) {
     throw new RefusedError('NOT_FOUND', 'There is no such user.')

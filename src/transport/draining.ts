@@ -3,7 +3,7 @@
 /** How often some of them are told. */
 const STEP_MS = 25
 
-/** Acts on each, in turns spread evenly over the time; resolves when all of it is done. What fails ends the rest. */
+/** Acts on each, in turns spread evenly over the time; resolves when all of it is done. Throws the first failure after all had their turn. */
 export async function spreadOver<T>(
   all: Iterable<T>,
   windowMs: number,
@@ -11,13 +11,23 @@ export async function spreadOver<T>(
 ): Promise<void> {
   const waiting = [...all]
   const steps = Math.max(1, Math.floor(windowMs / STEP_MS))
-  const acts: (void | Promise<void>)[] = []
+  const acts: Promise<void>[] = []
+  let failure: { error: unknown } | null = null
+  const run = async (one: T) => {
+    try {
+      await act(one)
+    } catch (error) {
+      failure ??= { error }
+    }
+  }
   for (let step = 0; step < steps && waiting.length > 0; step++) {
     const share = Math.ceil(waiting.length / (steps - step))
-    acts.push(...waiting.splice(0, share).map(act))
+    for (const one of waiting.splice(0, share)) acts.push(run(one))
     if (waiting.length > 0) await new Promise((resolve) => setTimeout(resolve, STEP_MS))
   }
   await Promise.all(acts)
+  const failed = failure as { error: unknown } | null // assigned in run
+  if (failed) throw failed.error
 }
 
 /** Operations of one connection whose answer is still to come. */

@@ -216,6 +216,7 @@ export class OperationGroup {
 /** The context of a shared execution: reading the viewer there is a defect (the field lacks `viewerDependent`). */
 function withoutViewer(context: Context): Context {
   return Object.create(context, {
+    session: { value: null },
     viewer: {
       get() {
         throw new Error('a field that is not declared viewerDependent has read the viewer')

@@ -20,7 +20,7 @@ export interface OutboundLimits {
 const SIGNALS_SHARE = 4
 /** Answers to operations are added without asking; beyond this, in bytes, the client does not read at all. */
 const MAX_QUEUE_BYTES = 4 * 1024 * 1024
-/** How long a client that does not read may take to answer the close. */
+/** How long a client may take to answer the close. */
 const CLOSE_TIMEOUT_MS = 2_000
 const NOTHING = Buffer.alloc(0)
 const DONE = Promise.resolve()
@@ -131,10 +131,12 @@ export class OutboundQueue {
     this.#proceedAll()
   }
 
-  /** Closes the socket after all that was added before. */
+  /** Closes the socket after all that was added before. Its streams end now, whether the client answers or not. */
   close(code?: number, reason?: string): void {
     this.run()
     this.#webSocket.close(code, reason)
+    this.release()
+    this.#terminateLater()
   }
 
   /** For the node's timer: gives a client up that has made no room for too long. False where nothing is under way. */
@@ -199,6 +201,12 @@ export class OutboundQueue {
     this.#onSlowReader()
     this.#drop()
     this.#webSocket.close(CLOSE_CODES.TRY_AGAIN_LATER, 'SLOW_READER')
-    setTimeout(() => this.#webSocket.terminate(), CLOSE_TIMEOUT_MS).unref()
+    this.#terminateLater()
+  }
+
+  #terminateLater(): void {
+    const tooLate = setTimeout(() => this.#webSocket.terminate(), CLOSE_TIMEOUT_MS)
+    tooLate.unref()
+    this.#webSocket.once('close', () => clearTimeout(tooLate))
   }
 }

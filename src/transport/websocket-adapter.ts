@@ -75,8 +75,8 @@ export function serveSockets(
         close: (code, reason) => queue.close(code, reason),
         onMessage: (handle) => {
           socket.on('message', (message) => {
-            // It is about to be told to come back, and asks again then.
-            if (leaving.has(socket)) return
+            // It is about to be told to come back, and asks again then; or it was told, and ws goes on reading.
+            if (leaving.has(socket) || socket.readyState !== socket.OPEN) return
             handle(String(message)).catch((error: unknown) => {
               if (socket.readyState !== socket.OPEN) return
               logger.error({ err: error }, 'a socket’s message could not be handled')

@@ -63,7 +63,7 @@ export interface GraphQLWebSocketServer {
 }
 
 export function createWebSocketServer(options: WebSocketServerOptions): GraphQLWebSocketServer {
-  const { server, endpoint, authenticate, connect, openSession, description, describeViewer, logger } = options
+  const { server, endpoint, authenticate, description, describeViewer, logger } = options
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: options.maxPayloadBytes,
@@ -94,13 +94,9 @@ export function createWebSocketServer(options: WebSocketServerOptions): GraphQLW
         refuse(extra.queue, error, logger)
         return false
       }
-      const { queue, socket, connectionId } = extra
+      const { connectionId } = extra
       // The client may have gone while its token was checked.
-      if (viewer && socket.readyState === socket.OPEN) {
-        // Its streams end with the socket; whoever comes back with a fresh token goes on where they were.
-        extra.session = openSession(viewer, (why) => queue.close(CLOSE_CODES.FORBIDDEN, why))
-        extra.leave = connect(viewer, connectionId)
-      }
+      if (viewer && extra.socket.readyState === extra.socket.OPEN) signIn(extra, viewer, options)
       return {
         server: description,
         time: new Date().toISOString(),
@@ -144,6 +140,20 @@ export function createWebSocketServer(options: WebSocketServerOptions): GraphQLW
       await endAll(sockets)
     },
   }
+}
+
+/** Its streams end with the socket; whoever comes back with a fresh token goes on where they were. */
+function signIn(
+  extra: SocketExtra & Partial<SocketState>,
+  viewer: Viewer,
+  { connect, openSession }: Pick<WebSocketServerOptions, 'connect' | 'openSession'>,
+): void {
+  const leave = connect(viewer, extra.connectionId ?? '')
+  extra.leave = leave
+  extra.session = openSession(viewer, (why) => {
+    extra.queue.close(CLOSE_CODES.FORBIDDEN, why)
+    leave()
+  })
 }
 
 /** A client that does not answer the close must not hold up the others' node. */

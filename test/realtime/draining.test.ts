@@ -84,7 +84,7 @@ it('is not ready at once, takes no sockets, and spreads the goodbyes over the wi
 })
 
 it('answers what was asked before, over WebSocket and HTTP, and nothing that comes afterwards', async () => {
-  const { app, url, databaseUrl } = await start({})
+  const { app, url, databaseUrl } = await start({ DRAIN_WINDOW_MS: '500' })
   const ada = await person(url, 'Ada')
   const room = await ada.createRoom()
   const client = ada.connect()

@@ -34,7 +34,10 @@ describe('a live event', () => {
     for (const walked of fieldsReachableFrom(schema, root)) {
       if (walked.field.extensions.viewerDependent) continue
       expect(samples.objects.has(walked.type.name), walked.path).toBe(true)
-      const result = executeField(walked, samples.objects.get(walked.type.name), samples.context)
+      const sample = samples.objects.get(walked.type.name)
+      // Memberships come with their user or without: what waits is the latter.
+      const object = walked.path === 'Membership.user' ? { ...Object(sample), user: undefined } : sample
+      const result = executeField(walked, object, samples.context)
       if (result instanceof Promise) waiting.push(walked.path)
       expect((await result).errors, walked.path).toBeUndefined()
     }

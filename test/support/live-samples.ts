@@ -174,7 +174,7 @@ function openServices(databaseUrl: string): { context: Context; close(): Promise
   const description = { name: 'Sohbet', version: '0', capabilities: [], limits }
   const serverInfo = createServerInfo({ description, db, bus, usesRedis: false, presence, clock: systemClock })
   const sessions = new Sessions({ clock: systemClock, isRevoked: () => false })
-  const auth = createAuth({ authenticate: async () => null, sessions })
+  const auth = createAuth({ authenticate: async () => null })
   const live = createLive({ hub, rights: new RoomRights(), rooms, users, presence, openSession: sessions.open })
   return {
     context: {
