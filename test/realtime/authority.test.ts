@@ -1,7 +1,10 @@
 // Streams end with the right to them: on every node, typed, and nothing comes afterwards.
 
+import { once } from 'node:events'
 import { afterEach, expect, it } from 'vitest'
+import { WebSocket } from 'ws'
 import { systemClock } from '../../src/platform/clock.ts'
+import { eventually } from '../support/eventually.ts'
 import { post } from '../support/graphql-over-http.ts'
 import { brief, openRoomEvents, openRoomEventsSse } from '../support/room-events.ts'
 import { type Person, person, stopAll } from '../support/seed.ts'
@@ -106,6 +109,7 @@ const clock = { aheadMs: 0, now: () => systemClock.now() + clock.aheadMs }
 const inSeconds = (seconds: number) => new Date(clock.now() + seconds * 1_000)
 const RENEW = `mutation ($token: String!) { renewToken(input: { token: $token }) {
   ... on RenewTokenSuccess { expiresAt } ... on Error { code } } }`
+const REVOKE = 'mutation ($input: RevokeTokensInput!) { revokeTokens(input: $input) { __typename } }'
 type Renewal = { renewToken: { expiresAt?: string; code?: string } }
 
 describeTopologies(
@@ -168,10 +172,9 @@ describeTopologies(
       const overSse = openRoomEventsSse(url, { ...ada, token }, room)
       for (const stream of [events, overSse]) await stream.next()
       const { data } = await post(url, '{ viewer { id } }', { token })
-      const revoke = 'mutation ($input: RevokeTokensInput!) { revokeTokens(input: $input) { __typename } }'
       const [first = ''] = nodes().urls
       const userId = Object(data?.viewer).id
-      expect((await post(first, revoke, { token: operator, variables: { input: { userId } } })).data).toEqual({
+      expect((await post(first, REVOKE, { token: operator, variables: { input: { userId } } })).data).toEqual({
         revokeTokens: { __typename: 'RevokeTokensSuccess' },
       })
       expect(await events.ended()).toMatchObject({ code: 4403, reason: 'TOKEN_REVOKED' })
@@ -180,6 +183,35 @@ describeTopologies(
       // Where only the old token is to be had, coming back has no sense.
       expect(await openRoomEvents(socket, room).ended()).toMatchObject({ code: 4401 })
       await socket.dispose()
+    })
+
+    // Guards: ws goes on reading a socket that it has closed, as long as the client does not answer.
+    it('that is revoked writes nothing more and is present nowhere, though its client does not hear the close', async () => {
+      const { ada, room, url, token, subject } = await start('Bob', 600)
+      const own = { ...(await person(url, 'Bob', subject)), token }
+      await own.join(room)
+      const socket = new WebSocket(url.replace(/^http/, 'ws'), 'graphql-transport-ws')
+      const say = (message: object) => socket.send(JSON.stringify(message))
+      const heard: string[] = []
+      socket.on('message', (text) => heard.push(String(text)))
+      socket.once('open', () => say({ type: 'connection_init', payload: { authorization: `Bearer ${token}` } }))
+      await eventually(() => expect(heard).toHaveLength(1))
+      const query = 'subscription ($room: ID!) { roomEvents(roomId: $room) { seq } }'
+      say({ id: 's', type: 'subscribe', payload: { query, variables: { room } } })
+      await eventually(() => expect(heard).toHaveLength(2))
+      const read = '{ room(id: "ROOM") { lastSeq presence { count } } }'.replace('ROOM', room)
+      await eventually(async () => expect(await ada.do(read)).toMatchObject({ room: { presence: { count: 1 } } }))
+      socket.pause()
+      const operator = await signToken('operator', { scope: 'sohbet:operator' }, inSeconds(600))
+      await post(url, REVOKE, { token: operator, variables: { input: { userId: own.id } } })
+      await eventually(async () => expect(await ada.do(read)).toMatchObject({ room: { presence: { count: 0 } } }))
+      const send = 'mutation ($input: SendMessageInput!) { sendMessage(input: $input) { __typename } }'
+      const input = { roomId: room, text: 'from beyond' }
+      say({ id: 'm', type: 'subscribe', payload: { query: send, variables: { input } } })
+      const closed = once(socket, 'close')
+      socket.resume()
+      await closed
+      expect(await ada.do(read)).toEqual({ room: { lastSeq: 2, presence: { count: 0 } } })
     })
 
     it('of another user, or that is none, changes nothing', async () => {
