@@ -21,7 +21,7 @@ interface Refusal {
 }
 
 describe('bad requests', () => {
-  const nodes = useNodes({ settings: { MAX_BODY_BYTES: String(LIMIT), WS_MAX_PAYLOAD_BYTES: '150000' } })
+  const nodes = useNodes({ nodes: 1, settings: { MAX_BODY_BYTES: String(LIMIT), WS_MAX_PAYLOAD_BYTES: '150000' } })
   const url = () => nodes().urls[0] ?? ''
   let ada: Person
   let before: Record<string, number>

@@ -43,7 +43,7 @@ interface PlanNode {
 
 describe('a page of history', () => {
   // Nothing of the hub's own in between.
-  const nodes = useNodes({ settings: { SWEEP_INTERVAL_MS: '300000' } })
+  const nodes = useNodes({ nodes: 1, settings: { SWEEP_INTERVAL_MS: '300000' } })
   let ada: Person
   let bo: Person
   let roomId: string
@@ -144,7 +144,7 @@ describe('a page of history', () => {
 })
 
 describe('the viewer’s membership', () => {
-  const nodes = useNodes({ settings: { SWEEP_INTERVAL_MS: '300000' } })
+  const nodes = useNodes({ nodes: 1, settings: { SWEEP_INTERVAL_MS: '300000' } })
 
   it('is read in one statement for all rooms of a list, and for all messages of a page', async () => {
     const [url = ''] = nodes().urls

@@ -19,7 +19,7 @@ const OLD_SERVICE = [
 
 const markdown = await readDocument('docs/migrating.md')
 const snippets = snippetsOf(markdown, 'migrating')
-const nodes = useNodes({ settings: { MAX_BODY_BYTES: '2000000' } })
+const nodes = useNodes({ nodes: 1, settings: { MAX_BODY_BYTES: '2000000' } })
 const programs: Program[] = []
 const proxies: CuttableProxy[] = []
 

@@ -83,7 +83,7 @@ describeTopologies('revoked tokens', tellRevocations, { settings: NO_SWEEP })
 describe('revokeTokens', () => {
   // Turned by hand, to the moments of a second.
   const clock = { nowMs: Math.floor(Date.now() / 1_000) * 1_000, now: () => clock.nowMs }
-  const nodes = useNodes({ clock })
+  const nodes = useNodes({ nodes: 1, clock })
   const url = () => nodes().urls[0] ?? ''
   const signAt = (subject: string, iat: number | undefined, more: object = {}) =>
     signToken(subject, { iat, ...more }, new Date(clock.nowMs + 3_600_000))

@@ -122,7 +122,7 @@ describe('documents', () => {
 })
 
 describe('a node', () => {
-  const nodes = useNodes()
+  const nodes = useNodes({ nodes: 1 })
   afterEach(stopAll)
 
   const WAVE = 500

@@ -159,7 +159,7 @@ afterEach(async () => {
 
 describe('a busy room with stalled readers among many', () => {
   // They answer no ping while they do not read: here only their queues matter.
-  const nodes = useNodes({ settings: { WS_KEEPALIVE_MS: '300000', SLOW_READER_TIMEOUT_MS: '300000' } })
+  const nodes = useNodes({ nodes: 1, settings: { WS_KEEPALIVE_MS: '300000', SLOW_READER_TIMEOUT_MS: '300000' } })
 
   it('is whole for all of them in the end, at once for the others, and costs little meanwhile', {
     timeout: 120_000,
@@ -193,7 +193,7 @@ describe('a busy room with stalled readers among many', () => {
 
 describe('a client that makes no room for too long', () => {
   // Its queue is full before the second ping: until then it would count as half-open, since it answers none.
-  const nodes = useNodes({ settings: { WS_KEEPALIVE_MS: '2000', SLOW_READER_TIMEOUT_MS: '300' } })
+  const nodes = useNodes({ nodes: 1, settings: { WS_KEEPALIVE_MS: '2000', SLOW_READER_TIMEOUT_MS: '300' } })
 
   it('is closed with a code to come back on, and has everything when it does', async () => {
     story = await Story.begin(nodes().urls[0] ?? '')
@@ -220,7 +220,7 @@ describe('a client that makes no room for too long', () => {
 })
 
 describe('presence', () => {
-  const nodes = useNodes({ settings: { WS_KEEPALIVE_MS: '300000', SLOW_READER_TIMEOUT_MS: '300000' } })
+  const nodes = useNodes({ nodes: 1, settings: { WS_KEEPALIVE_MS: '300000', SLOW_READER_TIMEOUT_MS: '300000' } })
   const COMINGS = 8
 
   it('comes to a stalled reader as it is in the end, and not as all that happened', async () => {

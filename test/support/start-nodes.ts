@@ -6,6 +6,7 @@ import { type App, startApp } from '../../src/app.ts'
 import { type Config, loadConfig } from '../../src/config.ts'
 import { type Clock, systemClock } from '../../src/platform/clock.ts'
 import { createLogger } from '../../src/platform/logger.ts'
+import { startBalancer } from './balancer.ts'
 import { createTestDatabase } from './postgres-server.ts'
 import { NO_REDIS, NO_REDIS_CLUSTER } from './provided.ts'
 
@@ -29,6 +30,8 @@ export interface TestNodesOptions {
   /** Settings, as in the environment. */
   settings?: Record<string, string>
   clock?: Clock
+  /** Whether the nodes are met at one address, each new connection at the next of them. */
+  isBalanced?: boolean
 }
 
 /** Short times, so that tests need not wait: sweep 200 ms, presence grace 100 ms and coalescing 30 ms. */
@@ -41,7 +44,7 @@ const QUICK_SETTINGS = {
 }
 
 export async function startNodes(options: TestNodesOptions = {}): Promise<TestNodes> {
-  const { nodes = 1, redisUrl = null, settings = {}, clock = systemClock } = options
+  const { nodes = 1, redisUrl = null, settings = {}, clock = systemClock, isBalanced = false } = options
   const database = await createTestDatabase(inject('postgresUrl'))
   // A database each; Redis is shared, where only sums over all rooms could meet: rooms and users have their own ids.
   const parsed = loadConfig({
@@ -62,8 +65,10 @@ export async function startNodes(options: TestNodesOptions = {}): Promise<TestNo
     apps.push(app)
     return app
   }
+  const balancer = isBalanced ? await startBalancer(() => apps.map(({ url }) => url)) : null
   const stop = async () => {
     await Promise.allSettled(apps.map((app) => app.close()))
+    await balancer?.close()
     await database.drop()
   }
   try {
@@ -74,7 +79,7 @@ export async function startNodes(options: TestNodesOptions = {}): Promise<TestNo
   }
   return {
     get urls() {
-      return apps.map(({ url }) => `${url}/graphql`)
+      return (balancer ? [balancer] : apps).map(({ url }) => `${url}/graphql`)
     },
     apps,
     databaseUrl: database.url,
@@ -132,11 +137,24 @@ function runOn(options: TestNodesOptions, stories: (nodes: () => TestNodes) => v
 export function useNodes(options: TestNodesOptions = {}): () => TestNodes {
   let started: TestNodes | null = null
   beforeAll(async () => {
-    started = await startNodes(options)
+    started = await startNodes(withTopology(options))
   })
   afterAll(() => started?.stop())
   return () => {
     if (!started) throw new Error('the nodes have not been started')
     return started
   }
+}
+
+/**
+ * Stories that do not say on what they run do so on one node by itself; with TEST_TOPOLOGY=cluster on two nodes behind one
+ * address, with Redis Cluster.
+ */
+function withTopology(options: TestNodesOptions): TestNodesOptions {
+  if (process.env.TEST_TOPOLOGY !== 'cluster' || options.nodes !== undefined || options.redisUrl !== undefined) {
+    return options
+  }
+  const redisUrl = inject('redisClusterUrl')
+  if (redisUrl === null) throw new Error('TEST_TOPOLOGY=cluster needs redis-server 7: npm run test:setup')
+  return { ...options, nodes: 2, redisUrl, isBalanced: true }
 }
