@@ -12,6 +12,7 @@ import { RefusedError } from '../platform/errors.ts'
 import type { Logger } from '../platform/logger.ts'
 import type { Viewer } from '../platform/viewer.ts'
 import type { EventBus } from '../realtime/event-bus.ts'
+import { LastingSubscription } from '../realtime/lasting-subscription.ts'
 import { type Revocation, raiseTokensValidFrom, readRevocations } from './revocation-store.ts'
 
 const TOPIC = 'revocations'
@@ -36,19 +37,22 @@ export class Revocations {
   readonly #known = new LRUCache<string, number>({ max: KNOWN_MAX, ttl: KNOWN_MS })
   readonly #sweeper: NodeJS.Timeout
   readonly #stopWatching: () => void
-  /** Null while the bus has refused. */
-  #subscription: Promise<(() => Promise<void>) | null>
+  readonly #subscription: LastingSubscription
   #isClosed = false
   #isSweeping = false
 
   constructor(options: RevocationsOptions) {
     this.#options = options
-    this.#subscription = this.#subscribe()
+    const { bus, logger } = options
+    const onMessage = (message: string) => {
+      // Published only by #publish, which has made a text of the date.
+      const { userId, validFrom } = JSON.parse(message) as { userId: string; validFrom: string }
+      this.#learn({ userId, validFrom: new Date(validFrom) })
+    }
+    this.#subscription = new LastingSubscription({ bus, topic: TOPIC, logger, onMessage })
     this.#sweeper = setInterval(() => void this.#sweep(), options.sweepIntervalMs)
     this.#sweeper.unref()
-    this.#stopWatching = options.bus.onReconnect(() => {
-      void this.#sweep()
-    })
+    this.#stopWatching = bus.onReconnect(() => void this.#sweep())
   }
 
   /**
@@ -84,7 +88,7 @@ export class Revocations {
     this.#isClosed = true
     clearInterval(this.#sweeper)
     this.#stopWatching()
-    await (await this.#subscription)?.()
+    await this.#subscription.close()
   }
 
   #learn(revocation: Revocation): void {
@@ -102,28 +106,15 @@ export class Revocations {
       .catch((error) => logger.warn({ err: error }, 'a revocation was not published: other nodes look for it'))
   }
 
-  async #subscribe(): Promise<(() => Promise<void>) | null> {
-    try {
-      return await this.#options.bus.subscribe(TOPIC, (message) => {
-        // Published only by #publish, which has made a text of the date.
-        const { userId, validFrom } = JSON.parse(message) as { userId: string; validFrom: string }
-        this.#learn({ userId, validFrom: new Date(validFrom) })
-      })
-    } catch (error) {
-      this.#options.logger.debug({ err: error }, 'revocations are not heard, trying again')
-      return null
-    }
-  }
-
   /** Never rejects. One at a time: the next will see what this one is too early for. */
   async #sweep(): Promise<void> {
     if (this.#isSweeping) return
     this.#isSweeping = true
     // Where the bus has refused, it is asked again.
-    this.#subscription = this.#subscription.then((known) => known ?? this.#subscribe())
+    this.#subscription.retry()
     const { db, clock, logger } = this.#options
     try {
-      for (const one of await readRevocations(db, new Date(clock.now() - KNOWN_MS))) this.#learn(one)
+      for (const one of await readRevocations(db, new Date(clock.now() - KNOWN_MS), KNOWN_MAX)) this.#learn(one)
     } catch (error) {
       if (!this.#isClosed) logger.debug({ err: error }, 'revocations could not be read, trying again')
     } finally {

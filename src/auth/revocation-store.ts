@@ -14,8 +14,9 @@ export async function raiseTokensValidFrom(tx: Tx, { userId, validFrom }: Revoca
   return raised ?? null
 }
 
-/** Revocations whose time is after `since`. */
-export function readRevocations(db: Db, since: Date): Promise<Revocation[]> {
+/** Revocations whose time is after `since`, the latest first, at most `limit`. */
+export function readRevocations(db: Db, since: Date, limit: number): Promise<Revocation[]> {
   return db.$queryRaw`
-    SELECT "id" AS "userId", "tokens_valid_from" AS "validFrom" FROM "users" WHERE "tokens_valid_from" > ${since}`
+    SELECT "id" AS "userId", "tokens_valid_from" AS "validFrom" FROM "users" WHERE "tokens_valid_from" > ${since}
+    ORDER BY "tokens_valid_from" DESC LIMIT ${limit}`
 }

@@ -35,10 +35,6 @@ export class Sessions {
     this.#timer.unref()
   }
 
-  get size(): number {
-    return this.#held.size
-  }
-
   readonly open: OpenSession = (viewer, onEnd) => {
     const held: Held = {
       viewer,

@@ -3,7 +3,7 @@
 
 import type { Logger } from '../platform/logger.ts'
 import type { EventBus } from '../realtime/event-bus.ts'
-import { LastingSubscription } from './lasting-subscription.ts'
+import { LastingSubscription } from '../realtime/lasting-subscription.ts'
 import type { PresenceState } from './presence-store.ts'
 
 export interface DeviceSignal {

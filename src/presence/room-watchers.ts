@@ -3,8 +3,8 @@
 
 import type { Logger } from '../platform/logger.ts'
 import type { EventBus } from '../realtime/event-bus.ts'
+import { LastingSubscription } from '../realtime/lasting-subscription.ts'
 import type { UserRecord } from '../users/user-record.ts'
-import { LastingSubscription } from './lasting-subscription.ts'
 import { type PresenceStore, SERVER_SCOPE } from './presence-store.ts'
 import { RoomRoster } from './room-roster.ts'
 import { RosterCursor } from './roster-cursor.ts'

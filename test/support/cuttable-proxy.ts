@@ -1,4 +1,4 @@
-// A TCP proxy in front of a node, whose connections a test can cut.
+// A TCP proxy in front of nodes, whose connections a test can cut.
 
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
@@ -12,12 +12,15 @@ export interface CuttableProxy {
   close(): Promise<void>
 }
 
-export async function startProxy(target: string): Promise<CuttableProxy> {
-  const { hostname, port, pathname } = new URL(target)
+/** In front of one node, or of those that `target` names for each new connection. */
+export async function startProxy(target: string | (() => string)): Promise<CuttableProxy> {
+  const pick = typeof target === 'string' ? () => target : target
+  const { pathname } = new URL(typeof target === 'string' ? target : 'http://nodes/graphql')
   const open = new Set<Socket>()
   let connections = 0
   const server = createServer((client) => {
     connections++
+    const { hostname, port } = new URL(pick())
     const node = connect(Number(port), hostname)
     for (const [from, to] of [
       [client, node],

@@ -6,7 +6,7 @@ import { type App, startApp } from '../../src/app.ts'
 import { type Config, loadConfig } from '../../src/config.ts'
 import { type Clock, systemClock } from '../../src/platform/clock.ts'
 import { createLogger } from '../../src/platform/logger.ts'
-import { startBalancer } from './balancer.ts'
+import { startProxy } from './cuttable-proxy.ts'
 import { createTestDatabase } from './postgres-server.ts'
 import { NO_REDIS, NO_REDIS_CLUSTER } from './provided.ts'
 
@@ -65,7 +65,8 @@ export async function startNodes(options: TestNodesOptions = {}): Promise<TestNo
     apps.push(app)
     return app
   }
-  const balancer = isBalanced ? await startBalancer(() => apps.map(({ url }) => url)) : null
+  let turn = 0
+  const balancer = isBalanced ? await startProxy(() => apps[turn++ % apps.length]?.url ?? '') : null
   const stop = async () => {
     await Promise.allSettled(apps.map((app) => app.close()))
     await balancer?.close()
@@ -79,7 +80,7 @@ export async function startNodes(options: TestNodesOptions = {}): Promise<TestNo
   }
   return {
     get urls() {
-      return (balancer ? [balancer] : apps).map(({ url }) => `${url}/graphql`)
+      return balancer ? [balancer.url] : apps.map(({ url }) => `${url}/graphql`)
     },
     apps,
     databaseUrl: database.url,

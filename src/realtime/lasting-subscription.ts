@@ -1,7 +1,7 @@
 // A subscription of the bus that is wanted for good: what the bus refuses is tried again when the owner says so.
 
 import type { Logger } from '../platform/logger.ts'
-import type { EventBus } from '../realtime/event-bus.ts'
+import type { EventBus } from './event-bus.ts'
 
 export interface LastingSubscriptionOptions {
   bus: EventBus
@@ -49,7 +49,7 @@ export class LastingSubscription {
     try {
       return await bus.subscribe(topic, onMessage)
     } catch (error) {
-      logger.debug({ err: error, topic }, 'signals of presence are not heard, trying again')
+      logger.debug({ err: error, topic }, 'the bus does not listen, trying again')
       return null
     }
   }
