@@ -31,6 +31,7 @@ import { type Clock, systemClock } from './platform/clock.ts'
 import { Closers } from './platform/closers.ts'
 import { createDb, type Db } from './platform/db.ts'
 import { newId } from './platform/ids.ts'
+import { Jobs } from './platform/jobs.ts'
 import type { Logger } from './platform/logger.ts'
 import type { Viewer } from './platform/viewer.ts'
 import { createPresence } from './presence/service.ts'
@@ -56,6 +57,9 @@ const CAPABILITIES = [
   'subscriptions-websocket',
   'subscriptions-sse',
 ] as const
+
+/** Of the time for a stop: jobs that take longer are done elsewhere. */
+const JOBS_SHARE_OF_SHUTDOWN = 0.2
 
 export interface App {
   /** Where the server listens, as http://host:port. */
@@ -95,10 +99,14 @@ async function start({ config, logger, clock }: Required<AppOptions>, opened: Cl
   const realtime = await openRealtime({ redisUrl: config.redisUrl, nodeId: newId(), clock, logger })
   opened.add(() => realtime.close())
 
+  const jobs = new Jobs({ url: database.url, logger })
   const { services, authenticate, issueToken, authorized } = await createServices(
-    { config, logger, clock, db, realtime, description, dataDir: database.dataDir },
+    { config, logger, clock, db, jobs, realtime, description, dataDir: database.dataDir },
     opened,
   )
+  // Before what its jobs need is closed.
+  opened.add(() => jobs.stop(config.shutdownTimeoutMs * JOBS_SHARE_OF_SHUTDOWN))
+  await jobs.start()
   opened.add(startRetention({ db, clock, days: config.logRetentionDays, logger }))
 
   const schema = buildSchema()
@@ -154,6 +162,8 @@ interface ServiceParts {
   logger: Logger
   clock: Clock
   db: Db
+  /** Not started yet. */
+  jobs: Jobs
   realtime: Awaited<ReturnType<typeof openRealtime>>
   description: { name: string; version: string }
   /** Null where the database is not embedded. */

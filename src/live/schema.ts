@@ -1,4 +1,3 @@
-import type { UserEvent } from '../events/room-event.ts'
 import type { StreamMark } from '../events/stream-mark.ts'
 import { builder } from '../graphql/builder.ts'
 import { type Context, requireViewer } from '../graphql/context.ts'
@@ -9,6 +8,7 @@ import { RoomPresenceItem } from '../presence/schema.ts'
 import { MemberLeftReasonEnum, RoomFeedItemInterface } from '../rooms/event-schema.ts'
 import { RoomType } from '../rooms/schema.ts'
 import { UserType } from '../users/schema.ts'
+import { type UserEventOf, ViewerEvent } from '../viewer-events/schema.ts'
 import type { Access, Live } from './service.ts'
 import { throwIfEnd } from './stream-end.ts'
 
@@ -20,14 +20,6 @@ declare module '../graphql/context.ts' {
 
 const afterHelp =
   'The last seq that the client has: the stream begins with the next one. Without it the stream begins at the head as it is when the subscription is accepted.'
-
-const ViewerEvent = builder.interfaceRef<UserEvent | StreamMark>('ViewerEvent').implement({
-  description: 'What the viewer’s own stream delivers: the events of their log, and marks of the stream itself.',
-  resolveType: ({ type }) => type,
-  fields: (t) => ({
-    seq: t.exposeInt('seq', { description: 'Where the stream stands after this item: pass it as `after` to resume.' }),
-  }),
-})
 
 type MarkOf<Type extends StreamMark['type']> = Extract<StreamMark, { type: Type }>
 
@@ -44,9 +36,7 @@ builder.objectRef<MarkOf<'ResyncRequired'>>('ResyncRequired').implement({
   fields: (t) => ({ fromSeq: t.exposeInt('fromSeq', { description: 'The next seq that is delivered.' }) }),
 })
 
-type EventOf<Type extends UserEvent['type']> = Extract<UserEvent, { type: Type }>
-
-builder.objectRef<EventOf<'RoomGained'>>('RoomGained').implement({
+builder.objectRef<UserEventOf<'RoomGained'>>('RoomGained').implement({
   description: 'The viewer became a member of a room.',
   interfaces: [ViewerEvent],
   fields: (t) => ({
@@ -61,7 +51,7 @@ builder.objectRef<EventOf<'RoomGained'>>('RoomGained').implement({
   }),
 })
 
-builder.objectRef<EventOf<'RoomLost'>>('RoomLost').implement({
+builder.objectRef<UserEventOf<'RoomLost'>>('RoomLost').implement({
   description: 'The viewer is no longer a member of a room.',
   interfaces: [ViewerEvent],
   fields: (t) => ({
@@ -85,7 +75,7 @@ builder.objectRef<EventOf<'RoomLost'>>('RoomLost').implement({
   }),
 })
 
-builder.objectRef<EventOf<'TokensRevoked'>>('TokensRevoked').implement({
+builder.objectRef<UserEventOf<'TokensRevoked'>>('TokensRevoked').implement({
   description: 'An operator has revoked the viewer’s tokens: they need a fresh one.',
   interfaces: [ViewerEvent],
   fields: (t) => ({
@@ -96,7 +86,7 @@ builder.objectRef<EventOf<'TokensRevoked'>>('TokensRevoked').implement({
   }),
 })
 
-builder.objectRef<EventOf<'ProfileUpdated'>>('ProfileUpdated').implement({
+builder.objectRef<UserEventOf<'ProfileUpdated'>>('ProfileUpdated').implement({
   description: 'The viewer’s profile was changed, on this device or another.',
   interfaces: [ViewerEvent],
   fields: (t) => ({

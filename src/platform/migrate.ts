@@ -8,6 +8,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import pg from 'pg'
 import { connectCreating } from './create-database.ts'
+import { migrateJobs } from './jobs.ts'
 
 /** The lock that Prisma's schema engine takes. */
 const ADVISORY_LOCK = 72_707_369
@@ -51,7 +52,8 @@ interface MigrationRecord {
  * Applies what is missing, in the order of the folders' names, and returns the names applied. Creates the database
  * when it does not exist. Like `prisma migrate deploy` it throws when the last run left a failed migration or the
  * database holds tables of something else, and only logs when an applied migration's file has changed or is gone.
- * A migration that fails is rolled back and tried again at the next call.
+ * A migration that fails is rolled back and tried again at the next call. The tables of the job queue follow, which its
+ * library migrates by itself.
  */
 export async function migrate(
   connectionString: string,
@@ -69,6 +71,7 @@ export async function migrate(
       await apply(client, file)
       log(`Applied migration ${file.name}`)
     }
+    await migrateJobs(connectionString)
     return pending.map((file) => file.name)
   } finally {
     await client.end() // gives the lock up as well
