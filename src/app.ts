@@ -30,6 +30,7 @@ import { openRealtime } from './open-realtime.ts'
 import { type Clock, systemClock } from './platform/clock.ts'
 import { Closers } from './platform/closers.ts'
 import { createDb, type Db } from './platform/db.ts'
+import { RefusedError } from './platform/errors.ts'
 import { newId } from './platform/ids.ts'
 import { Jobs } from './platform/jobs.ts'
 import type { Logger } from './platform/logger.ts'
@@ -191,7 +192,7 @@ async function createServices(parts: ServiceParts, opened: Closers) {
     sweepIntervalMs: config.realtime.sweepIntervalMs,
   })
   opened.add(() => revocations.close())
-  const messages = createMessages({ db, publisher, rooms })
+  const messages = createMessages({ db, publisher, rooms, attachments: noAttachments, clock })
   const presence = createPresence({ store: presenceStore, bus, rooms, users, logger, clock, ...config.presence })
   opened.add(() => presence.close())
   const live = createLive({ hub, rights, rooms, users, presence, openSession: sessions.open })
@@ -231,6 +232,14 @@ async function createServices(parts: ServiceParts, opened: Closers) {
     },
   }
   return { services, authenticate, authorized, issueToken: signIn.issueToken }
+}
+
+// Until files are here.
+const noAttachments = {
+  prepare: async (): Promise<never> => {
+    throw new RefusedError('NOT_FOUND', 'There is no such attachment.')
+  },
+  release: async () => {},
 }
 
 async function createSignIn({ identity }: Config, { dataDir, clock }: { dataDir: string | null; clock: Clock }) {

@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import { createMessages } from '../../src/messages/service.ts'
+import { systemClock } from '../../src/platform/clock.ts'
 import { createDb } from '../../src/platform/db.ts'
 import { newId } from '../../src/platform/ids.ts'
 import { createRooms } from '../../src/rooms/service.ts'
@@ -10,6 +11,7 @@ import { seedId, seedIdSql } from './seed.ts'
 
 const POOL_SIZE = 32
 const TEXT = 'x'.repeat(100)
+const NO_ATTACHMENTS = { prepare: async () => [], release: async () => {} }
 /** Nobody listens here: this is about the store. */
 const NO_PUBLISHER = { publishEvents: () => {}, publishRoomRange: () => {} }
 
@@ -23,7 +25,13 @@ export interface StoreWriter {
 export function openProduct(url: string): StoreWriter {
   const db = createDb({ url, poolSize: 10 })
   const rooms = createRooms({ db, publisher: NO_PUBLISHER })
-  const messages = createMessages({ db, publisher: NO_PUBLISHER, rooms })
+  const messages = createMessages({
+    db,
+    publisher: NO_PUBLISHER,
+    rooms,
+    attachments: NO_ATTACHMENTS,
+    clock: systemClock,
+  })
   return {
     write(room, person) {
       const viewer = {
@@ -32,7 +40,13 @@ export function openProduct(url: string): StoreWriter {
         expiresAt: new Date(Number.MAX_SAFE_INTEGER),
         isOperator: false,
       }
-      const message = { roomId: seedId(room), text: TEXT, replyToId: null, clientMessageId: randomUUID() }
+      const message = {
+        roomId: seedId(room),
+        text: TEXT,
+        replyToId: null,
+        clientMessageId: randomUUID(),
+        attachmentIds: [],
+      }
       return messages.sendMessage(viewer, message)
     },
     close: () => db.$disconnect(),

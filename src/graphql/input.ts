@@ -16,6 +16,9 @@ export function parseInput<T>(rule: z.ZodType<T>, value: unknown, root = 'input'
 /** White space that String.trim leaves, and what takes no place at all: nobody could see such a name or message. */
 const VISIBLE = /[^\p{White_Space}\p{Default_Ignorable_Code_Point}]/u
 
+/** Whether there is nothing in the text that anybody could see. */
+export const isBlank = (text: string): boolean => !VISIBLE.test(text)
+
 interface TextLimits {
   /** 1: it may not be empty. */
   min?: 0 | 1
@@ -31,7 +34,7 @@ interface TextLimits {
 export function textRule({ min = 0, max, trim = true }: TextLimits) {
   return z.string().transform((raw, ctx) => {
     const text = trim ? raw.trim() : raw
-    const isEmpty = text === '' || (trim && !VISIBLE.test(text))
+    const isEmpty = text === '' || (trim && isBlank(text))
     const problem = isEmpty && min > 0 ? { message: 'is empty', limit: min } : findProblem(text, max)
     if (problem === null) return text
     ctx.addIssue({ code: 'custom', message: problem.message, params: { limit: problem.limit } })

@@ -5,6 +5,8 @@
 import type { RoomKind } from '../generated/prisma/enums.ts'
 import type { Db } from '../platform/db.ts'
 import type { RoomRecord } from '../rooms/room-record.ts'
+import type { AttachmentRecord } from './attachment-record.ts'
+import type { MentionRecord } from './mention-record.ts'
 import type { MessageRecord } from './message-record.ts'
 import { type MessageColumns, toMessageRecord } from './store.ts'
 
@@ -16,20 +18,31 @@ export interface NewMessage {
   text: string
   replyToId: string | null
   clientMessageId: string | null
+  mentions: readonly MentionRecord[]
+  /** Those of a message that is appended by itself; in a group there may be none. */
+  attachments: readonly AttachmentRecord[]
 }
 
 export type AppendOutcome =
+  /** Of a duplicate only what the function gives: not its mentions, its attachments, or whether it was deleted. */
   | { outcome: 'SENT' | 'DUPLICATE'; message: MessageRecord }
-  | { outcome: 'NOT_FOUND' | 'NOT_A_MEMBER' | 'ROOM_ARCHIVED' | 'REPLY_NOT_FOUND' }
+  | { outcome: 'NOT_FOUND' | 'NOT_A_MEMBER' | 'ROOM_ARCHIVED' | 'REPLY_NOT_FOUND' | 'ATTACHMENT_NOT_FOUND' }
 
 // A connection keeps what it has prepared: another shape of the arguments or the rows takes another name.
-const APPEND_MESSAGES = { name: 'append_messages/1', text: 'SELECT * FROM append_messages($1, $2, $3, $4, $5, $6, $7)' }
-const APPEND_MESSAGE = { name: 'append_message/1', text: 'SELECT * FROM append_message($1, $2, $3, $4, $5, $6)' }
+const APPEND_MESSAGES = {
+  name: 'append_messages/2',
+  text: 'SELECT * FROM append_messages($1, $2, $3, $4, $5, $6, $7, $8)',
+}
+const APPEND_MESSAGE = {
+  name: 'append_message/2',
+  text: 'SELECT * FROM append_message($1, $2, $3, $4, $5, $6, $7, $8)',
+}
 
 /** A row of the SQL type appended_message: about a message, about a room as it was before, or about both. */
 type AppendedRow = (AboutMessage | { ordinal: null }) & (AboutRoom | { roomId: null })
 
-interface AboutMessage extends Omit<MessageColumns, 'id' | 'text' | 'clientMessageId'> {
+interface AboutMessage
+  extends Omit<MessageColumns, 'id' | 'text' | 'clientMessageId' | 'mentions' | 'attachments' | 'deletedAt'> {
   /** From 1. */
   ordinal: number
   outcome: AppendOutcome['outcome']
@@ -78,8 +91,18 @@ function keyOf({ id, roomId, authorId, clientMessageId }: NewMessage): string {
 function runAppend(db: Db, messages: readonly NewMessage[]): Promise<AppendedRow[]> {
   const [first, second] = messages
   if (!first || second) return db.runPrepared<AppendedRow>(APPEND_MESSAGES, argumentsOf(messages))
-  const { id, roomId, authorId, text, replyToId, clientMessageId } = first
-  return db.runPrepared<AppendedRow>(APPEND_MESSAGE, [id, roomId, authorId, text, replyToId, clientMessageId])
+  const { id, roomId, authorId, text, replyToId, clientMessageId, attachments } = first
+  const attachmentIds = attachments.length === 0 ? null : attachments.map((attachment) => attachment.id)
+  return db.runPrepared<AppendedRow>(APPEND_MESSAGE, [
+    ...[id, roomId, authorId, text, replyToId, clientMessageId],
+    ...[storedMentions(first), attachmentIds],
+  ])
+}
+
+/** As the column has them: JSON, or null for none. */
+function storedMentions({ mentions }: NewMessage): string | null {
+  if (mentions.length === 0) return null
+  return JSON.stringify(mentions.map(({ start, length, user }) => ({ start, length, userId: user?.id ?? null })))
 }
 
 function argumentsOf(messages: readonly NewMessage[]): unknown[] {
@@ -91,6 +114,7 @@ function argumentsOf(messages: readonly NewMessage[]): unknown[] {
     messages.map(({ text }) => text),
     messages.map(({ replyToId }) => replyToId),
     messages.map(({ clientMessageId }) => clientMessageId),
+    messages.map(storedMentions),
   ]
 }
 
@@ -112,13 +136,17 @@ function toOutcome(row: AboutMessage, message: NewMessage, rooms: ReadonlyMap<st
   if (!room) throw new Error('append_messages left out a room')
   const { authorId, clientMessageId } = message
   const [id, text] = [row.earlierId ?? message.id, row.earlierText ?? message.text]
-  return { outcome, message: toMessageRecord({ ...row, id, text, authorId, clientMessageId }, roomAfter(room, row)) }
+  const { mentions, attachments } = outcome === 'SENT' ? message : NOTHING_ELSE
+  const columns = { ...row, id, text, authorId, clientMessageId, mentions, attachments, deletedAt: null }
+  return { outcome, message: toMessageRecord(columns, roomAfter(room, row)) }
 }
 
 /** The room as it is when this message is its newest event; a room that is further already stays as it is. */
 function roomAfter(room: RoomRecord, { seq, createdAt }: AboutMessage): RoomRecord {
   return seq > room.lastSeq ? { ...room, lastSeq: seq, lastActivityAt: createdAt } : room
 }
+
+const NOTHING_ELSE = { mentions: null, attachments: null }
 
 function toRoom(row: AboutRoom): RoomRecord {
   return {

@@ -15,7 +15,16 @@ class DataError extends Error {}
 class LockError extends Error {}
 
 function message(id: string, roomId = 'room'): NewMessage {
-  return { id, roomId, authorId: 'ada', text: id, replyToId: null, clientMessageId: null }
+  return {
+    id,
+    roomId,
+    authorId: 'ada',
+    text: id,
+    replyToId: null,
+    clientMessageId: null,
+    mentions: [],
+    attachments: [],
+  }
 }
 
 /** A table that takes its time, refuses messages called bad as a whole statement does, and can be away. */
@@ -47,11 +56,13 @@ class Table {
   }
 }
 
+const NOTHING_ELSE = { clientMessageId: null, replyTo: null, mentions: [], attachments: [], deletedAt: null }
+
 function sent(id: string, seq: number): AppendOutcome {
   const author = { id: 'ada', name: 'Ada', avatarUrl: null, statusText: null, lastSeenAt: '' }
   const place = { slug: null, topic: null, createdAt: '', archivedAt: null, lastActivityAt: '', memberCount: 1 }
   const room: RoomRecord = { id: 'room', kind: 'PUBLIC', name: 'Room', lastSeq: seq, ...place }
-  const rest = { roomId: 'room', room, author, text: id, clientMessageId: null, replyTo: null, createdAt: '' }
+  const rest = { roomId: 'room', room, author, text: id, createdAt: '', ...NOTHING_ELSE }
   return { outcome: 'SENT', message: { id, seq, ...rest } }
 }
 

@@ -1,14 +1,19 @@
 import type { Publisher } from '../events/publisher.ts'
-import { type Db, isDataError, isLockTimeout } from '../platform/db.ts'
+import type { Clock } from '../platform/clock.ts'
+import { type Db, isDataError, isLockTimeout, type Tx } from '../platform/db.ts'
 import { RefusedError, ValidationError } from '../platform/errors.ts'
 import { newId } from '../platform/ids.ts'
 import type { PageRange } from '../platform/page-range.ts'
 import type { Viewer } from '../platform/viewer.ts'
 import type { Rooms } from '../rooms/service.ts'
-import { appendMessages, type NewMessage } from './append-messages.ts'
+import { type AppendOutcome, appendMessages, type NewMessage } from './append-messages.ts'
+import type { AttachmentRecord } from './attachment-record.ts'
+import { createMessageDeletion } from './deletion-service.ts'
+import type { MentionRecord } from './mention-record.ts'
+import { chooseMentions, findCandidates } from './mentions.ts'
 import { LAST_SEQ, type MessageRecord } from './message-record.ts'
 import { type ErrorScope, MessageWriter } from './message-writer.ts'
-import { findMessages, type MessageRange, messageSent, readMessages } from './store.ts'
+import { findMembersByName, findMessages, findOriginal, type MessageRange, messageSent, readMessages } from './store.ts'
 
 /** A part of a room's history, oldest first. */
 export interface MessagePage {
@@ -17,24 +22,86 @@ export interface MessagePage {
   hasNextPage: boolean
 }
 
+/** A message as its author asks for it to be sent. */
+export interface MessageDraft {
+  roomId: string
+  text: string
+  replyToId: string | null
+  clientMessageId: string | null
+  attachmentIds: readonly string[]
+}
+
+/** What messages need of files. */
+export interface MessageAttachments {
+  /**
+   * The attachments, in this order, that the viewer may send: their own, in no message yet, and ready. Waits some seconds
+   * for what is still being processed. Throws a RefusedError where one may not be sent.
+   */
+  prepare(viewer: Viewer, ids: readonly string[]): Promise<AttachmentRecord[]>
+  /** In the transaction that deletes the message: from its commit on its attachments are gone for everybody. */
+  release(tx: Tx, messageId: string): Promise<void>
+}
+
 export type Messages = ReturnType<typeof createMessages>
 
-export function createMessages({ db, publisher, rooms }: { db: Db; publisher: Publisher; rooms: Rooms }) {
+export interface MessagesOptions {
+  db: Db
+  publisher: Publisher
+  rooms: Rooms
+  attachments: MessageAttachments
+  clock: Clock
+}
+
+export function createMessages({ db, publisher, rooms, attachments, clock }: MessagesOptions) {
   const writer = new MessageWriter((messages) => appendMessages(db, messages), scopeOf)
 
+  async function append(message: NewMessage): Promise<AppendOutcome> {
+    // Who sends files waits for nobody, and the group for them neither.
+    const [outcome] = message.attachments.length === 0 ? [] : await appendMessages(db, [message])
+    return outcome ?? writer.write(message)
+  }
+
+  /** The attachments; or, for a retry of what was sent with them already, the message. */
+  async function prepareAttachments(viewer: Viewer, draft: MessageDraft): Promise<AttachmentRecord[] | MessageRecord> {
+    if (draft.attachmentIds.length === 0) return []
+    try {
+      return await attachments.prepare(viewer, draft.attachmentIds)
+    } catch (error) {
+      const original = error instanceof RefusedError && (await findOriginal(db, viewer.userId, draft))
+      if (original) return original
+      throw error
+    }
+  }
+
+  async function resolveMentions({ roomId, text }: MessageDraft): Promise<MentionRecord[]> {
+    const candidates = findCandidates(text)
+    if (candidates.length === 0) return []
+    const names = [...new Set(candidates.map(({ name }) => name))]
+    return chooseMentions(candidates, await findMembersByName(db, roomId, names))
+  }
+
   return {
+    ...createMessageDeletion({ db, publisher, clock, release: attachments.release }),
+
     /**
      * Stores a message and answers after commit. The same clientMessageId again, by the same author in the same room,
-     * returns the first message, however often and however concurrently: one row, one event.
+     * returns the first message, however often and however concurrently: one row, one event. Whom its text mentions is
+     * decided here, by the members' names as they are now.
      */
-    async sendMessage(viewer: Viewer, message: Omit<NewMessage, 'id' | 'authorId'>): Promise<MessageRecord> {
-      const result = await writer.write({ ...message, id: newId(), authorId: viewer.userId })
+    async sendMessage(viewer: Viewer, draft: MessageDraft): Promise<MessageRecord> {
+      const { attachmentIds, ...rest } = draft
+      const prepared = await prepareAttachments(viewer, draft)
+      if (!Array.isArray(prepared)) return prepared
+      const message = { ...rest, attachments: prepared, mentions: await resolveMentions(draft) }
+      const result = await append({ ...message, id: newId(), authorId: viewer.userId })
       switch (result.outcome) {
         case 'SENT':
           publisher.publishEvents([messageSent(result.message)])
           return result.message
-        case 'DUPLICATE':
-          return result.message
+        case 'DUPLICATE': {
+          const [original] = await findMessages(db, [result.message.id])
+          return original ?? result.message
+        }
         case 'NOT_FOUND':
           throw new RefusedError('NOT_FOUND', 'There is no such room.')
         case 'NOT_A_MEMBER':
@@ -45,6 +112,10 @@ export function createMessages({ db, publisher, rooms }: { db: Db; publisher: Pu
         case 'REPLY_NOT_FOUND':
           throw new ValidationError([
             { path: 'input.replyToId', message: 'is not a message of this room', limit: null },
+          ])
+        case 'ATTACHMENT_NOT_FOUND':
+          throw new ValidationError([
+            { path: 'input.attachmentIds', message: 'has one that was just sent or removed', limit: null },
           ])
       }
     },

@@ -1,10 +1,12 @@
 import { EVENT_BASE_BYTES, type LogSource } from '../events/log-source.ts'
 import type { RoomEvent } from '../events/room-event.ts'
-import { Prisma } from '../generated/prisma/client.ts'
-import type { Db } from '../platform/db.ts'
+import { type Message, Prisma } from '../generated/prisma/client.ts'
+import type { Db, Tx } from '../platform/db.ts'
 import type { RoomRecord } from '../rooms/room-record.ts'
 import type { UserRecord } from '../users/user-record.ts'
-import type { MessageQuote, MessageRecord } from './message-record.ts'
+import type { AttachmentRecord } from './attachment-record.ts'
+import type { MentionRecord } from './mention-record.ts'
+import { type MessageQuote, type MessageRecord, weightOf } from './message-record.ts'
 
 /** The columns that append_messages and the selects below share. */
 export interface MessageColumns {
@@ -13,6 +15,10 @@ export interface MessageColumns {
   text: string
   clientMessageId: string | null
   createdAt: Date
+  deletedAt: Date | null
+  /** Null: none. */
+  mentions: readonly MentionRecord[] | null
+  attachments: readonly AttachmentRecord[] | null
   authorName: string
   authorAvatarUrl: string | null
   authorStatusText: string | null
@@ -38,7 +44,8 @@ function selectMessages(page: Prisma.Sql, room: Prisma.Sql): Prisma.Sql {
   return Prisma.sql`
     WITH page AS (${page})
     SELECT m."id", m."seq", m."text", m."client_message_id" AS "clientMessageId",
-      m."created_at" AS "createdAt",
+      m."created_at" AS "createdAt", m."deleted_at" AS "deletedAt",
+      ${MENTIONS} AS "mentions", ${ATTACHMENTS} AS "attachments",
       m."author_id" AS "authorId", a."name" AS "authorName", a."avatar_url" AS "authorAvatarUrl",
       a."status_text" AS "authorStatusText", a."last_seen_at" AS "authorLastSeenAt",
       q."id" AS "replyId", q."seq" AS "replySeq", q."text" AS "replyText",
@@ -50,6 +57,20 @@ function selectMessages(page: Prisma.Sql, room: Prisma.Sql): Prisma.Sql {
     LEFT JOIN "messages" q ON q."id" = m."reply_to_id"
     LEFT JOIN "users" b ON b."id" = q."author_id"`
 }
+
+// Most messages have neither, and then nothing is looked up. Who mentions a user has a row that is not deleted.
+const MENTIONS = Prisma.sql`CASE WHEN m."mentions" IS NOT NULL THEN (
+  SELECT json_agg(json_build_object(
+    'start', g."start", 'length', g."length",
+    'user', CASE WHEN u."id" IS NOT NULL THEN user_record(u) END
+  ) ORDER BY g."start", g."length", g."userId")
+  FROM jsonb_to_recordset(m."mentions") AS g("start" int, "length" int, "userId" uuid)
+  LEFT JOIN "users" u ON u."id" = g."userId"
+) END`
+const ATTACHMENTS = Prisma.sql`CASE WHEN m."attachment_count" > 0 THEN (
+  SELECT json_agg(attachment_record(a) ORDER BY a."position")
+  FROM "attachments" a WHERE a."message_id" = m."id" AND a."deleted_at" IS NULL
+) END`
 
 const ROOM = Prisma.sql`(SELECT room_record(r) FROM "rooms" r WHERE r."id" = m."room_id")`
 /** For messages of one room. */
@@ -93,14 +114,76 @@ export async function findMessages(db: Db, ids: readonly string[]): Promise<Mess
   return rows.flatMap((row) => (row.room ? [toMessageRecord(row, row.room)] : []))
 }
 
+/** What the author has sent to the room under this clientMessageId; null where there is nothing. */
+export async function findOriginal(
+  db: Db,
+  authorId: string,
+  { roomId, clientMessageId }: { roomId: string; clientMessageId: string | null },
+): Promise<MessageRecord | null> {
+  if (clientMessageId === null) return null
+  const found = await db.message.findUnique({
+    where: { authorId_clientMessageId_roomId: { authorId, clientMessageId, roomId } },
+    select: { id: true },
+  })
+  const [message] = found ? await findMessages(db, [found.id]) : []
+  return message ?? null
+}
+
+/** Of one name at most so many people are found. */
+const MAX_NAMESAKES = 10
+
+/** The room's members by these names, whatever their case; by name as it was asked for. */
+export async function findMembersByName(
+  db: Db,
+  roomId: string,
+  names: readonly string[],
+): Promise<ReadonlyMap<string, readonly UserRecord[]>> {
+  const rows = await db.$queryRaw<{ ordinal: number; user: UserRecord }[]>`
+    SELECT n."ordinal"::int AS "ordinal", user_record(u) AS "user"
+    FROM unnest(${[...names]}::text[]) WITH ORDINALITY AS n("name", "ordinal")
+    CROSS JOIN LATERAL (
+      SELECT u.* FROM "users" u
+      WHERE lower(u."name") = lower(n."name")
+        AND EXISTS (SELECT 1 FROM "memberships" m WHERE m."user_id" = u."id" AND m."room_id" = ${roomId}::uuid)
+      ORDER BY u."id" LIMIT ${MAX_NAMESAKES}
+    ) u`
+  const byOrdinal = Map.groupBy(rows, ({ ordinal }) => ordinal)
+  return new Map(names.map((name, i) => [name, (byOrdinal.get(i + 1) ?? []).map(({ user }) => user)]))
+}
+
+/** The message with its row locked, to the end of the transaction; null where the room has none such. */
+export async function lockMessage(
+  tx: Tx,
+  roomId: string,
+  id: string,
+): Promise<Pick<Message, 'authorId' | 'seq' | 'deletedAt'> | null> {
+  const [row] = await tx.$queryRaw<Pick<Message, 'authorId' | 'seq' | 'deletedAt'>[]>`
+    SELECT "author_id" AS "authorId", "seq", "deleted_at" AS "deletedAt" FROM "messages"
+    WHERE "id" = ${id}::uuid AND "room_id" = ${roomId}::uuid FOR NO KEY UPDATE`
+  return row ?? null
+}
+
+/** Leaves of the message what the room's log needs: its place, its author and its times. */
+export async function emptyMessage(tx: Tx, id: string, deletedAt: Date): Promise<void> {
+  await tx.message.update({
+    where: { id },
+    data: { text: '', mentions: Prisma.DbNull, attachmentCount: 0, deletedAt },
+  })
+}
+
+/** The room of a message; null where there is no such message. */
+export async function findRoomOfMessage(db: Db, id: string): Promise<string | null> {
+  const message = await db.message.findUnique({ where: { id }, select: { roomId: true } })
+  return message?.roomId ?? null
+}
+
 /** Messages as events of their rooms' logs: each row is its own MessageSent. */
 export function createMessageSource(db: Db): LogSource {
   return {
     async readRoomEvents(roomId, after, upTo, limit) {
       const messages = await readMessages(db, roomId, [{ after, before: upTo + 1, limit, from: 'start' }])
       return messages.map((message) => {
-        const textLength = message.text.length + (message.replyTo?.text.length ?? 0)
-        return { seq: message.seq, event: messageSent(message), bytes: EVENT_BASE_BYTES + textLength * 2 }
+        return { seq: message.seq, event: messageSent(message), bytes: EVENT_BASE_BYTES + weightOf(message) }
       })
     },
   }
@@ -119,8 +202,10 @@ export function toMessageRecord(row: MessageColumns & { authorId: string }, room
     statusText: row.authorStatusText,
     lastSeenAt: row.authorLastSeenAt,
   }
-  const createdAt = row.createdAt.toISOString()
-  return { id, roomId: room.id, room, seq, author, text, clientMessageId, replyTo: toQuote(row), createdAt }
+  const [mentions, attachments] = [row.mentions ?? [], row.attachments ?? []]
+  const [createdAt, deletedAt] = [row.createdAt.toISOString(), row.deletedAt?.toISOString() ?? null]
+  const content = { text, replyTo: toQuote(row), mentions, attachments }
+  return { id, roomId: room.id, room, seq, author, clientMessageId, ...content, createdAt, deletedAt }
 }
 
 function toQuote(row: MessageColumns): MessageQuote | null {

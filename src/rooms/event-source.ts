@@ -17,6 +17,8 @@ interface RoomEventRow {
     topic: string | null
     reason?: MemberLeftReason
     endsAt: string | null
+    messageId: string
+    messageSeq: number
   }
   createdAt: Date
   actorId: string
@@ -90,6 +92,8 @@ function toRoomEvent(row: RoomEventRow, room: RoomRecord): RoomEvent {
       return { ...head, type, name: payload.name, slug: payload.slug, topic: payload.topic }
     case 'RoomArchived':
       return { ...head, type }
+    case 'MessageDeleted':
+      return { ...head, type, messageId: payload.messageId, messageSeq: payload.messageSeq }
     default:
       throw new Error(`room ${room.id} has an event of the unknown type ${type} at seq ${seq}`)
   }

@@ -30,6 +30,7 @@ type RoomChange =
   | { type: 'MemberRoleChanged'; actor: UserRecord; user: UserRecord; role: MemberRole }
   | { type: 'RoomUpdated'; actor: UserRecord; name: string; slug: string | null; topic: string | null }
   | { type: 'RoomArchived'; actor: UserRecord }
+  | { type: 'MessageDeleted'; actor: UserRecord; messageId: string; messageSeq: number }
 
 /** What a room event stores beside its actor and user. */
 export type RoomEventDraft =
@@ -43,3 +44,4 @@ export type RoomEventDraft =
       payload: { name: string; slug: string | null; topic: string | null }
     }
   | { type: 'RoomArchived'; actorId: string; payload: Record<string, never> }
+  | { type: 'MessageDeleted'; actorId: string; payload: { messageId: string; messageSeq: number } }

@@ -49,9 +49,16 @@ const plain = {
   text: '</script> "x"',
   clientMessageId: 'c',
   createdAt: at,
+  mentions: [],
+  attachments: [],
+  deletedAt: null,
 }
 const message = { ...plain, replyTo: null }
-const reply = { ...plain, seq: 3, author: bob, clientMessageId: null, replyTo: quote }
+const mentions = [
+  { start: 0, length: 5, user: bob },
+  { start: 6, length: 5, user: null },
+]
+const reply = { ...plain, seq: 3, author: bob, clientMessageId: null, replyTo: quote, mentions, deletedAt: at }
 const head = { roomId: room.id, room, at, actor: ada }
 const marks = [
   { type: 'CaughtUp', seq: 0 },
@@ -71,6 +78,7 @@ const EVENTS: Record<string, readonly unknown[]> = {
     { ...head, type: 'MemberLeft', seq: 5, user: bob, reason: 'BANNED' },
     { ...head, type: 'MemberBanned', seq: 6, user: bob, endsAt: at },
     { ...head, type: 'MemberUnbanned', seq: 7, user: bob },
+    { ...head, type: 'MessageDeleted', seq: 8, messageId: ID(9), messageSeq: 2 },
     ...marks,
     { ...head, type: 'MemberJoined', seq: 2_147_483_648, user: bob, role: 'MEMBER' },
     { ...head, type: 'MemberJoined', seq: 9, user: bob, role: 'STRANGER' },

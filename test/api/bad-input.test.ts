@@ -1,5 +1,7 @@
+import { randomUUID } from 'node:crypto'
 import { type GraphQLInputType, getNamedType, isInputObjectType, isNonNullType } from 'graphql'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { encodeGlobalId } from '../../src/graphql/global-id.ts'
 import { buildSchema } from '../../src/graphql/schema.ts'
 import { attempt } from '../support/attempt.ts'
 import { post } from '../support/graphql-over-http.ts'
@@ -125,6 +127,7 @@ describe('bad input', () => {
       unbanMember: { roomId, userId: bo.id },
       revokeTokens: { userId: bo.id },
       sendMessage: { roomId, text: 'Valid' },
+      deleteMessage: { messageId: encodeGlobalId('Message', randomUUID()) },
       setPresence: { state: 'AWAY' },
       setTyping: { roomId, typing: true },
       updateProfile: { name: 'Valid' },

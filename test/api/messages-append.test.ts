@@ -4,9 +4,11 @@ import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { type AppendOutcome, appendMessages, type NewMessage } from '../../src/messages/append-messages.ts'
 import { createMessages } from '../../src/messages/service.ts'
 import { findMessages } from '../../src/messages/store.ts'
+import { systemClock } from '../../src/platform/clock.ts'
 import { createDb, type Db, isDataError, isUnavailable } from '../../src/platform/db.ts'
 import { newId } from '../../src/platform/ids.ts'
 import { createRooms } from '../../src/rooms/service.ts'
+import { NO_ATTACHMENTS } from '../support/no-attachments.ts'
 import { createTestDatabase, type TestDatabase } from '../support/postgres-server.ts'
 import { withDatabase } from '../support/stored-rows.ts'
 
@@ -48,7 +50,8 @@ describe('appending messages', () => {
   }
 
   function message(roomId: string, more: Partial<NewMessage> = {}): NewMessage {
-    return { id: newId(), roomId, authorId: ada, text: 'hello', replyToId: null, clientMessageId: null, ...more }
+    const content = { text: 'hello', replyToId: null, clientMessageId: null, mentions: [], attachments: [] }
+    return { id: newId(), roomId, authorId: ada, ...content, ...more }
   }
 
   async function appendOne(one: NewMessage): Promise<AppendOutcome> {
@@ -175,11 +178,13 @@ describe('appending messages', () => {
       db,
       publisher: NO_PUBLISHER,
       rooms: createRooms({ db, publisher: NO_PUBLISHER }),
+      attachments: NO_ATTACHMENTS,
+      clock: systemClock,
     })
     const viewer = { userId: ada, issuedAt: null, expiresAt: new Date(Number.MAX_SAFE_INTEGER), isOperator: false }
     const [open, held] = [await room(), await room()]
     const send = (roomId: string, text: string) =>
-      messages.sendMessage(viewer, { roomId, text, replyToId: null, clientMessageId: null }).then(
+      messages.sendMessage(viewer, { roomId, text, replyToId: null, clientMessageId: null, attachmentIds: [] }).then(
         ({ seq }) => seq,
         (error: unknown) => error,
       )

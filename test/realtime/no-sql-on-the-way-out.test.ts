@@ -16,7 +16,7 @@ import { type Result, type Stream, subscribe } from '../support/stream.ts'
 const READS = ['Room.lastMessage', 'Room.messages', 'Room.presence']
 const SOCKETS = 4
 const MESSAGES = 5
-const SEND = 'SELECT * FROM append_message($1, $2, $3, $4, $5, $6)'
+const SEND = 'SELECT * FROM append_message($1, $2, $3, $4, $5, $6, $7, $8)'
 const UPDATE_ROOM = `mutation ($input: UpdateRoomInput!) { updateRoom(input: $input) {
   ... on UpdateRoomSuccess { room { id } } } }`
 const UPDATE_PROFILE = `mutation ($input: UpdateProfileInput!) { updateProfile(input: $input) {

@@ -74,14 +74,13 @@ async function fillRoom({ databaseUrl }: TestNodes, room: string, author: Person
   const [rooms, authors, texts] = [each(() => roomId), each(() => idOf(author.id)), each(() => `in ${room}`)]
   const none = each(() => null)
   await withDatabase(databaseUrl, (client) =>
-    client.query('SELECT count(*) FROM append_messages($1, $2, $3, $4, $5, $6, $7)', [
+    client.query('SELECT count(*) FROM append_messages($1, $2, $3, $4, $5, $6, $7, $8)', [
       [roomId],
       ids,
       rooms,
       authors,
       texts,
-      none,
-      none,
+      ...[none, none, none],
     ]),
   )
 }

@@ -35,6 +35,7 @@ import { createRoomEventSource } from '../../src/rooms/event-source.ts'
 import { createRooms } from '../../src/rooms/service.ts'
 import { createServerInfo } from '../../src/server-info/service.ts'
 import { createUsers } from '../../src/users/service.ts'
+import { NO_ATTACHMENTS } from './no-attachments.ts'
 import { type LeaveOut, selectAll } from './schema-walk.ts'
 
 export interface LiveEvent {
@@ -63,6 +64,7 @@ const ITEMS = {
     'MemberJoined',
     'MemberBanned',
     'MemberUnbanned',
+    'MessageDeleted',
     'RoomArchived',
   ],
   messageAdded: ['a reply'],
@@ -119,10 +121,11 @@ async function play(
   { ada, bob, eve, roomId }: { ada: Viewer; bob: Viewer; eve: Viewer; roomId: string },
 ) {
   const write = (text: string, replyToId: string | null) =>
-    messages.sendMessage(ada, { roomId, text, replyToId, clientMessageId: newId() })
+    messages.sendMessage(ada, { roomId, text, replyToId, clientMessageId: newId(), attachmentIds: [] })
   await rooms.joinRoom(bob, roomId)
   const { id } = await write('hello', null)
   await write('a reply', id)
+  const { id: deletedId } = await write('@Bob and @room', null)
   await users.updateProfile(bob, { statusText: 'busy' })
   await revocations.revokeTokens(ada, bob.userId)
   await rooms.updateRoom(ada, roomId, { topic: 'Stories' })
@@ -138,6 +141,7 @@ async function play(
     await rooms.unbanMember(bob, roomId, eve.userId)
     await rooms.banMember(bob, roomId, eve.userId, { reason: 'spam', endsAt })
   }
+  await messages.deleteMessage(bob, deletedId)
   await rooms.archiveRoom(bob, roomId)
 }
 
@@ -160,7 +164,7 @@ function openServices(databaseUrl: string): { context: Context; close(): Promise
     sweepIntervalMs: 60_000,
   })
   const rooms = createRooms({ db, publisher })
-  const messages = createMessages({ db, publisher, rooms })
+  const messages = createMessages({ db, publisher, rooms, attachments: NO_ATTACHMENTS, clock: systemClock })
   const store = createMemoryPresenceStore({ clock: systemClock, nodeId: newId() })
   const times = { ttlMs: 30_000, graceMs: 0, coalesceMs: 1 }
   const presence = createPresence({ store, bus, rooms, users, logger, ...times })
