@@ -179,21 +179,22 @@ export class Jobs {
   }
 
   async #work({ name, concurrency = 1 }: JobKind<object>, run: JobHandler<object>): Promise<void> {
-    const options = {
-      localConcurrency: concurrency,
-      pollingIntervalSeconds: POLL_SECONDS,
-      notifyPollingIntervalSeconds: POLL_SECONDS,
-    }
-    await this.#boss.work<object>(name, options, async (jobs) => {
-      for (const { id, data, signal } of jobs) {
-        try {
-          await run(data, { id, signal })
-        } catch (error) {
-          this.#logger.warn({ err: error, job: name, jobId: id }, 'a job has failed, and is tried again')
-          throw error
+    for (let i = 0; i < concurrency; i++) {
+      const options = { pollingIntervalSeconds: POLL_SECONDS, notifyPollingIntervalSeconds: POLL_SECONDS }
+      let workerId = ''
+      workerId = await this.#boss.work<object>(name, options, async (jobs) => {
+        // Whoever had a job looks for the next one at once, and not when it is time to look again.
+        this.#boss.notifyWorker(workerId)
+        for (const { id, data, signal } of jobs) {
+          try {
+            await run(data, { id, signal })
+          } catch (error) {
+            this.#logger.warn({ err: error, job: name, jobId: id }, 'a job has failed, and is tried again')
+            throw error
+          }
         }
-      }
-    })
+      })
+    }
   }
 }
 

@@ -123,9 +123,9 @@ async function play(
   const write = (text: string, replyToId: string | null) =>
     messages.sendMessage(ada, { roomId, text, replyToId, clientMessageId: newId(), attachmentIds: [] })
   await rooms.joinRoom(bob, roomId)
-  const { id } = await write('hello', null)
+  const { id } = await write('hello @room', null)
   await write('a reply', id)
-  const { id: deletedId } = await write('@Bob and @room', null)
+  const { id: deletedId } = await write('not this', null)
   await users.updateProfile(bob, { statusText: 'busy' })
   await revocations.revokeTokens(ada, bob.userId)
   await rooms.updateRoom(ada, roomId, { topic: 'Stories' })
