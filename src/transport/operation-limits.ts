@@ -23,7 +23,7 @@ import { GateError } from '../platform/errors.ts'
 const MAX_TOKENS = 4_000
 
 /** What an operation may cost at most. A field costs 1; what stands on a page counts as often as the page is long. */
-const LIMITS = { complexity: 20_000, depth: 15, breadth: 300 } as const
+const LIMITS = { complexity: 20_000, depth: 15, breadth: 600 } as const
 
 /** How often one document may ask for `__schema` or `__type`. */
 const MAX_INTROSPECTIONS = 10
