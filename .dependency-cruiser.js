@@ -11,7 +11,7 @@ const MAY_IMPORT = {
   messages: ['auth', 'users', 'rooms'],
   reactions: ['auth', 'users', 'rooms', 'messages'],
   'read-markers': ['auth', 'users', 'rooms', 'messages'],
-  files: ['auth', 'users', 'rooms', 'messages'],
+  files: ['auth', 'users', 'rooms', 'messages', 'viewer-events'],
   // messages: how many are present stands in the answer to sendMessage, and presence adds that field from its own folder.
   presence: ['auth', 'users', 'rooms', 'messages'],
   typing: ['auth', 'users', 'rooms', 'presence'],
@@ -28,6 +28,7 @@ const MAY_IMPORT = {
     'typing',
     'viewer-events',
   ],
+  operations: ['auth'],
   'server-info': ['auth', 'users', 'rooms', 'messages', 'presence'],
   notifications: [
     'auth',
@@ -39,6 +40,8 @@ const MAY_IMPORT = {
     'files',
     'presence',
     'viewer-events',
+    // What browsers subscribe to Web Push with stands in serverInfo.
+    'server-info',
   ],
 }
 

@@ -4,6 +4,7 @@
  */
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
+import { isTypePattern } from './files/allowed-types.ts'
 import { isRedisClusterUrl, parseRedisClusterUrl } from './platform/redis-cluster-url.ts'
 
 /** A value that does not fit; `found` continues the sentence "PORT …". */
@@ -128,6 +129,49 @@ export const secret: Format<string> = {
   },
 }
 
+/** No user and password: those have settings of their own. */
+export const httpUrl: Format<string> = {
+  expected: 'an http or https URL without user name, password and path, as `https://chat.example.com`',
+  parse(text) {
+    const url = parseUrl(text, ['https:', 'http:'])
+    if (url instanceof Problem) return url
+    if (url.username !== '' || url.password !== '') return new Problem('holds a user name or a password')
+    return url.pathname === '/' && url.search === '' && url.hash === '' ? url.origin : new Problem('has a path')
+  },
+}
+
+export const bucketName: Format<string> = {
+  expected: 'the name of a bucket: 3 to 63 lower-case letters, digits, dots and hyphens',
+  parse: (text) => (/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(text) ? text : new Problem(quoted(text))),
+}
+
+/** It may be a secret, so it is never repeated. */
+export const word: Format<string> = {
+  expected: 'text without white space',
+  parse: (text) => (/^\S{1,1000}$/.test(text) ? text : new Problem('has white space in it, or is too long')),
+}
+
+/** A key as browsers and push services write it. */
+const vapidKey = (bytes: number, what: string): Format<string> => ({
+  expected: `${what}, ${bytes} bytes in base64url, as \`npx web-push generate-vapid-keys\` makes`,
+  parse(text) {
+    const found = /^[\w-]+$/.test(text) ? Buffer.from(text, 'base64url').length : 0
+    return found === bytes ? text : new Problem('is no such key')
+  },
+})
+
+export const vapidPublicKey = vapidKey(65, 'a public key of P-256')
+export const vapidPrivateKey = vapidKey(32, 'a private key of P-256')
+
+export const contact: Format<string> = {
+  expected: '`mailto:` and an address, or an https URL, as `mailto:chat@example.com`',
+  parse(text) {
+    const url = URL.parse(text)
+    const isContact = url?.protocol === 'mailto:' ? url.pathname.includes('@') : url?.protocol === 'https:'
+    return isContact ? text : new Problem(quoted(text))
+  },
+}
+
 export const claim: Format<string> = {
   expected: 'text, compared exactly',
   parse: (text) => text,
@@ -136,6 +180,47 @@ export const claim: Format<string> = {
 export const directory: Format<string> = {
   expected: "a directory's path; it is created where there is none",
   parse: (text) => resolve(text),
+}
+
+const MAX_TYPE_PATTERNS = 200
+
+export const typePatterns: Format<readonly string[]> = {
+  expected: `a comma list of at most ${MAX_TYPE_PATTERNS} content types, as \`image/*,application/pdf\`, or \`*/*\``,
+  parse(text) {
+    const items = text.split(',').map((item) => item.trim().toLowerCase())
+    if (items.length > MAX_TYPE_PATTERNS) return new Problem(`lists ${items.length} types`)
+    const wrong = items.find((item) => !isTypePattern(item))
+    return wrong === undefined ? items : new Problem(`lists ${JSON.stringify(wrong.slice(0, 80))}`)
+  },
+}
+
+/** Where a virus scanner is, and what it speaks. */
+export type ScannerAddress =
+  | {
+      readonly kind: 'clamd'
+      readonly socket: { readonly host: string; readonly port: number } | { readonly path: string }
+    }
+  | { readonly kind: 'http'; readonly url: string }
+
+const CLAMD_PORT = 3310
+
+export const scannerUrl: Format<ScannerAddress> = {
+  expected: '`clamd://host:3310`, `clamd:///run/clamav/clamd.ctl`, or an http or https URL that takes files by POST',
+  parse(text) {
+    const url = parseUrl(text, ['clamd:', 'http:', 'https:'])
+    if (url instanceof Problem) return url
+    if (url.protocol !== 'clamd:') return { kind: 'http', url: url.href }
+    if (url.username !== '' || url.password !== '')
+      return new Problem('holds a user name or a password, which clamd has not')
+    if (url.hostname === '') {
+      const path = decodeURIComponent(url.pathname)
+      return path.length > 1 ? { kind: 'clamd', socket: { path } } : new Problem('names neither a host nor a socket')
+    }
+    if (url.pathname !== '' && url.pathname !== '/') return new Problem('names both a host and a path')
+    // Written with brackets in a URL, and nowhere else.
+    const host = url.hostname.replace(/^\[(.*)\]$/, '$1')
+    return { kind: 'clamd', socket: { host, port: url.port === '' ? CLAMD_PORT : Number(url.port) } }
+  },
 }
 
 export const origins: Format<CorsOrigins> = {

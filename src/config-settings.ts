@@ -3,7 +3,6 @@ import {
   type CorsOrigins,
   claim,
   directory,
-  type Format,
   host,
   integer,
   jwksUrl,
@@ -17,44 +16,10 @@ import {
   redisUrl,
   secret,
 } from './config-formats.ts'
+import { KIB, MIB, ms, type Setting, setting, settingPerMode } from './config-setting.ts'
+import { FILE_SETTINGS } from './config-settings-files.ts'
+import { NOTIFICATION_SETTINGS } from './config-settings-notifications.ts'
 
-export type Mode = 'development' | 'production'
-
-/** `D` apart from `T`: a setting without a default reads as `T | null`, one with a default as `T`. */
-export interface Setting<T = unknown, D = unknown> {
-  readonly name: string
-  readonly format: Format<T>
-  readonly description: string
-  readonly defaults: Readonly<Record<Mode, D>>
-  /** The default in words, where the value does not say it. */
-  readonly defaultText?: string
-  /** When it must be set; never, where undefined. */
-  readonly required?: string
-}
-
-function setting<T, D extends T | null>(
-  name: string,
-  format: Format<T>,
-  value: D,
-  description: string,
-  words: Pick<Setting, 'defaultText' | 'required'> = {},
-): Setting<T, D> {
-  return settingPerMode(name, format, { development: value, production: value }, description, words)
-}
-
-function settingPerMode<T, D extends T | null>(
-  name: string,
-  format: Format<T>,
-  defaults: Record<Mode, D>,
-  description: string,
-  words: Pick<Setting, 'defaultText' | 'required'> = {},
-): Setting<T, D> {
-  return { name, format, description, defaults, ...words }
-}
-
-const KIB = 1024
-const MIB = 1024 * KIB
-const ms = (min: number, max: number) => integer(min, max, 'milliseconds')
 const bytes = integer(KIB, 100 * MIB, 'bytes')
 const inProduction = { required: 'in production' }
 const oneInProduction = { required: 'in production, this or the other of JWT_SECRET and JWKS_URL, never both' }
@@ -87,7 +52,7 @@ export const SETTINGS = {
     'DATA_DIR',
     directory,
     null,
-    'Where the embedded database and the key of the development sign-in live; without effect in production.',
+    'Where the embedded database and the keys of the development sign-in and of Web Push live; without effect in production.',
     { defaultText: '`.sohbet` in the project' },
   ),
   jwtSecret: setting('JWT_SECRET', secret, null, 'The secret that tokens are signed with (HS256).', oneInProduction),
@@ -183,6 +148,8 @@ export const SETTINGS = {
     300,
     'How long changes of presence are gathered before a room is told.',
   ),
+  ...FILE_SETTINGS,
+  ...NOTIFICATION_SETTINGS,
   drainWindowMs: settingPerMode<number, number>(
     'DRAIN_WINDOW_MS',
     ms(0, 600_000),

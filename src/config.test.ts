@@ -1,8 +1,15 @@
 import { describe, expect, it } from 'vitest'
+import webPush from 'web-push'
 import { ConfigError, loadConfig, loadDatabaseUrl } from './config.ts'
 
 const SECRET = 'a secret of more than thirty-two bytes'
 const DATABASE_URL = 'postgresql://sohbet:pass%40word@db.example.com:5432/sohbet'
+const KEYS = webPush.generateVAPIDKeys()
+const VAPID = {
+  VAPID_PUBLIC_KEY: KEYS.publicKey,
+  VAPID_PRIVATE_KEY: KEYS.privateKey,
+  VAPID_SUBJECT: 'mailto:chat@example.com',
+}
 const PRODUCTION = { DATABASE_URL, REDIS_URL: 'redis://redis.example.com', JWT_SECRET: SECRET }
 
 function problemsOf(env: NodeJS.ProcessEnv): string[] {
@@ -39,7 +46,32 @@ describe('loadConfig', () => {
         outbound: { queueBytes: 65_536, slowReaderTimeoutMs: 30_000 },
         sweepIntervalMs: 3000,
       },
+      files: { storage: { kind: 'disk', dir: null }, urlSecret: null, urlTtlMs: 3_600_000, tempDir: null },
+      uploads: {
+        maxFileBytes: 1_073_741_824,
+        maxUploadBytes: 10_485_760,
+        maxBytesPerDay: 10_737_418_240,
+        unsentMs: 86_400_000,
+      },
+      publicUrl: null,
+      fileChecks: {
+        allowedTypes: ['*/*'],
+        scanner: null,
+        scannerTimeoutMs: 120_000,
+        maxImagePixels: 120_000_000,
+        imageProcesses: 2,
+      },
       presence: { ttlMs: 25_000, graceMs: 5000, coalesceMs: 300 },
+      channels: {
+        vapid: null,
+        allowsPrivateAddresses: false,
+        timeoutMs: 10_000,
+        retryFirstMs: 5_000,
+        retryForMs: 86_400_000,
+        disableAfterMs: 432_000_000,
+        logDays: 30,
+      },
+      notifications: { windowMs: 60_000, sweepIntervalMs: 15_000, retentionDays: 90 },
       logLevel: 'info',
       logRetentionDays: 0,
       drainWindowMs: 0,
@@ -54,6 +86,31 @@ describe('loadConfig', () => {
     expect(config.http).toMatchObject({ host: '0.0.0.0', corsOrigins: [], graphiql: false })
     expect(config.database).toEqual({ kind: 'postgres', url: DATABASE_URL, poolSize: 10 })
     expect(config.identity).toEqual({ kind: 'secret', secret: SECRET, issuer: null, audience: null })
+  })
+
+  it('has files in production where a folder or a bucket is set', () => {
+    expect(loadConfig(PRODUCTION).files).toBe(null)
+    const onDisk = { ...PRODUCTION, FILES_DIR: '/srv/files', FILES_URL_SECRET: SECRET, FILES_URL_TTL_MS: '60000' }
+    expect(loadConfig(onDisk).files).toEqual({
+      storage: { kind: 'disk', dir: '/srv/files' },
+      urlSecret: SECRET,
+      urlTtlMs: 60_000,
+      tempDir: null,
+    })
+    const bucket = { S3_BUCKET: 'files', S3_ENDPOINT: 'http://minio:9000/', S3_FORCE_PATH_STYLE: 'true' }
+    const keys = { S3_ACCESS_KEY_ID: 'id', S3_SECRET_ACCESS_KEY: 'key' }
+    expect(loadConfig({ ...PRODUCTION, ...bucket, ...keys, FILES_URL_SECRET: SECRET }).files?.storage).toEqual({
+      kind: 's3',
+      bucket: 'files',
+      region: 'us-east-1',
+      endpoint: 'http://minio:9000',
+      publicEndpoint: null,
+      forcePathStyle: true,
+      credentials: { accessKeyId: 'id', secretAccessKey: 'key' },
+      timeoutMs: 15_000,
+    })
+    expect(problemsOf({ ...PRODUCTION, S3_BUCKET: 'files' })).toEqual(['FILES_URL_SECRET is missing'])
+    expect(problemsOf({ ...PRODUCTION, FILES_DIR: 'files' })).toEqual(['FILES_URL_SECRET is missing'])
   })
 
   it('takes an empty variable as not set, as compose files leave them', () => {
@@ -131,10 +188,45 @@ describe('loadConfig', () => {
     [{ CORS_ORIGINS: 'https://a.example,https://b.example/' }, 'CORS_ORIGINS lists "https://b.example/"'],
     [{ CORS_ORIGINS: 'https://a.example,*' }, 'CORS_ORIGINS lists "*"'],
     [{ CORS_ORIGINS: 'null' }, 'CORS_ORIGINS lists "null"'],
+    [{ ...VAPID, VAPID_PUBLIC_KEY: 'BPublic' }, 'VAPID_PUBLIC_KEY is no such key'],
+    [{ ...VAPID, VAPID_PRIVATE_KEY: '' }, 'VAPID_PRIVATE_KEY is missing'],
+    [{ ...VAPID, VAPID_SUBJECT: '' }, 'VAPID_SUBJECT is missing'],
+    [{ ...VAPID, VAPID_SUBJECT: 'mailto:nobody' }, 'VAPID_SUBJECT is "mailto:nobody"'],
+    [{ ...VAPID, VAPID_SUBJECT: 'http://example.com' }, 'VAPID_SUBJECT is "http://example.com"'],
+    [
+      { ...VAPID, VAPID_PRIVATE_KEY: webPush.generateVAPIDKeys().privateKey },
+      'VAPID_PUBLIC_KEY and VAPID_PRIVATE_KEY do not belong together',
+    ],
+    [{ OUTBOUND_PRIVATE_ADDRESSES: 'true' }, 'OUTBOUND_PRIVATE_ADDRESSES is "true"'],
     [{ WS_MAX_PAYLOAD_BYTES: '64383' }, 'WS_MAX_PAYLOAD_BYTES is 64383'],
     [{ MAX_BODY_BYTES: '16384' }, 'MAX_BODY_BYTES is 16384'],
+    [{ FILES_DIR: 'files', S3_BUCKET: 'files' }, 'FILES_DIR and S3_BUCKET are both set'],
+    [{ FILES_URL_SECRET: 'short' }, 'FILES_URL_SECRET has 5 bytes'],
+    [{ S3_BUCKET: '../files' }, 'S3_BUCKET is "../files"'],
+    [{ S3_ENDPOINT: 's3.example.com' }, 'S3_ENDPOINT has no scheme (the part up to "://")'],
+    [{ S3_ENDPOINT: 'https://me:pw@s3.example.com' }, 'S3_ENDPOINT holds a user name or a password'],
+    [{ S3_PUBLIC_ENDPOINT: 'https://s3.example.com/files' }, 'S3_PUBLIC_ENDPOINT has a path'],
+    [{ S3_ACCESS_KEY_ID: 'id' }, 'S3_SECRET_ACCESS_KEY is missing'],
+    [{ S3_SECRET_ACCESS_KEY: 'key' }, 'S3_ACCESS_KEY_ID is missing'],
+    [{ S3_SECRET_ACCESS_KEY: 'a key' }, 'S3_SECRET_ACCESS_KEY has white space in it, or is too long'],
+    [{ FILES_ALLOWED_TYPES: 'image/*,pdf' }, 'FILES_ALLOWED_TYPES lists "pdf"'],
+    [{ FILES_ALLOWED_TYPES: 'image/*,' }, 'FILES_ALLOWED_TYPES lists ""'],
+    [{ FILES_SCANNER_URL: 'clamd.example.com:3310' }, 'FILES_SCANNER_URL has no scheme (the part up to "://")'],
+    [{ FILES_SCANNER_URL: 'icap://scanner' }, 'FILES_SCANNER_URL has the scheme icap://'],
+    [{ FILES_SCANNER_URL: 'clamd://' }, 'FILES_SCANNER_URL names neither a host nor a socket'],
+    [{ FILES_SCANNER_URL: 'clamd://host/clamd.ctl' }, 'FILES_SCANNER_URL names both a host and a path'],
+    [
+      { FILES_SCANNER_URL: 'clamd://me:pw@host' },
+      'FILES_SCANNER_URL holds a user name or a password, which clamd has not',
+    ],
+    [{ FILES_MAX_IMAGE_PIXELS: '1' }, 'FILES_MAX_IMAGE_PIXELS is "1"'],
+    [{ FILES_IMAGE_PROCESSES: '0' }, 'FILES_IMAGE_PROCESSES is "0"'],
   ])('refuses %j', (env, problem) => {
     expect(problemsOf(env)).toEqual([problem])
+  })
+
+  it('reads the keys of Web Push, all of them', () => {
+    expect(loadConfig(VAPID).channels.vapid).toEqual({ ...KEYS, subject: 'mailto:chat@example.com' })
   })
 
   it('makes room on the socket for longer messages', () => {
@@ -143,6 +235,20 @@ describe('loadConfig', () => {
 
   it('tells all problems at once', () => {
     expect(problemsOf({ PORT: 'x', REDIS_URL: 'x', JWT_SECRET: 'x', CORS_ORIGINS: 'x' })).toHaveLength(5)
+  })
+
+  it('reads what files may be, and where the scanner is', () => {
+    const allowed = loadConfig({ FILES_ALLOWED_TYPES: 'Image/*, application/pdf' }).fileChecks.allowedTypes
+    expect(allowed).toEqual(['image/*', 'application/pdf'])
+    const scanner = (url: string) => loadConfig({ FILES_SCANNER_URL: url }).fileChecks.scanner
+    expect(scanner('clamd://scanner')).toEqual({ kind: 'clamd', socket: { host: 'scanner', port: 3310 } })
+    expect(scanner('clamd://[::1]:99/')).toEqual({ kind: 'clamd', socket: { host: '::1', port: 99 } })
+    expect(scanner('clamd:///run/clam%20av/clamd.ctl')).toEqual({
+      kind: 'clamd',
+      socket: { path: '/run/clam av/clamd.ctl' },
+    })
+    const url = 'https://me:pw@scanner.example.com/scan?x=1'
+    expect(scanner(url)).toEqual({ kind: 'http', url })
   })
 
   it('reads origins, or any', () => {
@@ -156,6 +262,7 @@ describe('loadConfig', () => {
     { DATABASE_URL: 'postgres://sohbet:hunter2#x@db/sohbet', JWKS_URL: 'https://me:hunter2@id/' },
     { DATABASE_URL, REDIS_URL: 'redis+cluster://u:hunter2@a/hunter2', JWT_SECRET: SECRET },
     { DATABASE_URL, REDIS_URL: 'redis+cluster://u:hunter2%@a', JWT_SECRET: SECRET },
+    { DATABASE_URL: 'hunter2', ...VAPID, VAPID_PRIVATE_KEY: 'hunter2' },
     { DATABASE_URL: 'hunter2', REDIS_URL: 'redis://:hunter2@', JWKS_URL: 'hunter2' },
   ])('never repeats a password: %#', (env) => {
     const message = messageOf(env)

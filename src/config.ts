@@ -2,8 +2,13 @@
  * From the environment to the Config: the only reader of process.env. Nothing malformed or half-set falls back to a
  * default: then there is no Config, and every problem is named at once. An empty variable counts as not set.
  */
-import { type CorsOrigins, type LogLevel, Problem } from './config-formats.ts'
-import { bytesForMessage, type Mode, SETTINGS, type Setting } from './config-settings.ts'
+import { createECDH } from 'node:crypto'
+import type { CorsOrigins, LogLevel, ScannerAddress } from './config-formats.ts'
+import { type SettingProblem, SettingsReader, textOf } from './config-reader.ts'
+import type { Mode } from './config-setting.ts'
+import { bytesForMessage, SETTINGS } from './config-settings.ts'
+
+const HOUR_MS = 60 * 60 * 1_000
 
 /** `issuer` and `audience` are not checked where null. */
 export type Identity =
@@ -16,10 +21,57 @@ export type Identity =
     }
   | { readonly kind: 'jwks'; readonly url: string; readonly issuer: string | null; readonly audience: string | null }
 
+export interface VapidConfig {
+  readonly publicKey: string
+  readonly privateKey: string
+  readonly subject: string
+}
+
 export type DatabaseConfig =
   /** `dataDir` is an absolute path; where null, the platform chooses. */
   | { readonly kind: 'embedded'; readonly dataDir: string | null; readonly poolSize: number }
   | { readonly kind: 'postgres'; readonly url: string; readonly poolSize: number }
+
+export interface FilesConfig {
+  readonly storage: /** `dir` is an absolute path; where null, it is in the data folder. */
+    | { readonly kind: 'disk'; readonly dir: string | null }
+    | {
+        readonly kind: 's3'
+        readonly bucket: string
+        readonly region: string
+        /** Null: Amazon's own. */
+        readonly endpoint: string | null
+        readonly publicEndpoint: string | null
+        readonly forcePathStyle: boolean
+        /** Null: what the SDK finds. */
+        readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string } | null
+        readonly timeoutMs: number
+      }
+  /** Null: one in the data folder. */
+  readonly urlSecret: string | null
+  readonly urlTtlMs: number
+  /** Null: the system's. */
+  readonly tempDir: string | null
+}
+
+export interface UploadLimitsConfig {
+  readonly maxFileBytes: number
+  /** By GraphQL. */
+  readonly maxUploadBytes: number
+  readonly maxBytesPerDay: number
+  readonly unsentMs: number
+}
+
+/** What uploaded files have to pass. */
+export interface FileChecksConfig {
+  /** Patterns, as `image/*`. */
+  readonly allowedTypes: readonly string[]
+  /** Null: nothing is scanned. */
+  readonly scanner: ScannerAddress | null
+  readonly scannerTimeoutMs: number
+  readonly maxImagePixels: number
+  readonly imageProcesses: number
+}
 
 export interface Config {
   readonly mode: Mode
@@ -46,21 +98,34 @@ export interface Config {
     readonly outbound: { readonly queueBytes: number; readonly slowReaderTimeoutMs: number }
     readonly sweepIntervalMs: number
   }
+  /** Null: there are no files. */
+  readonly files: FilesConfig | null
+  readonly uploads: UploadLimitsConfig
+  /** Null: clients know. */
+  readonly publicUrl: string | null
+  readonly fileChecks: FileChecksConfig
   readonly presence: { readonly ttlMs: number; readonly graceMs: number; readonly coalesceMs: number }
+  readonly channels: {
+    /** Null: no Web Push, but in development with keys of its own. */
+    readonly vapid: VapidConfig | null
+    readonly allowsPrivateAddresses: boolean
+    readonly timeoutMs: number
+    readonly retryFirstMs: number
+    readonly retryForMs: number
+    readonly disableAfterMs: number
+    readonly logDays: number
+  }
+  readonly notifications: {
+    readonly windowMs: number
+    readonly sweepIntervalMs: number
+    /** 0: for ever. */
+    readonly retentionDays: number
+  }
   readonly logLevel: LogLevel
   /** 0: for ever. */
   readonly logRetentionDays: number
   readonly drainWindowMs: number
   readonly shutdownTimeoutMs: number
-}
-
-export interface SettingProblem {
-  /** The setting's name, or several as `JWT_SECRET or JWKS_URL`. */
-  readonly setting: string
-  /** What is wrong, as `is missing`. */
-  readonly found: string
-  /** What it should look like. */
-  readonly expected: string
 }
 
 /** The settings do not make a Config. The message names every problem and repeats no secret. */
@@ -103,10 +168,40 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
       },
       sweepIntervalMs: settings.read(SETTINGS.sweepIntervalMs),
     },
+    files: readFiles(settings),
+    uploads: {
+      maxFileBytes: settings.read(SETTINGS.maxFileBytes),
+      maxUploadBytes: settings.read(SETTINGS.uploadMaxBytes),
+      maxBytesPerDay: settings.read(SETTINGS.uploadBytesPerDay),
+      unsentMs: settings.read(SETTINGS.unsentFilesHours) * HOUR_MS,
+    },
+    publicUrl: settings.read(SETTINGS.publicUrl),
+    fileChecks: {
+      allowedTypes: settings.read(SETTINGS.filesAllowedTypes),
+      scanner: settings.read(SETTINGS.filesScannerUrl),
+      scannerTimeoutMs: settings.read(SETTINGS.filesScannerTimeoutMs),
+      maxImagePixels: settings.read(SETTINGS.filesMaxImagePixels),
+      imageProcesses: settings.read(SETTINGS.filesImageProcesses),
+    },
     presence: {
       ttlMs: settings.read(SETTINGS.presenceTtlMs),
       graceMs: settings.read(SETTINGS.presenceGraceMs),
       coalesceMs: settings.read(SETTINGS.presenceCoalesceMs),
+    },
+    channels: {
+      vapid: readVapid(settings),
+      allowsPrivateAddresses: settings.read(SETTINGS.outboundPrivateAddresses) === 'allow',
+      timeoutMs: settings.read(SETTINGS.outboundTimeoutMs),
+      retryFirstMs: settings.read(SETTINGS.deliveryRetryFirstMs),
+      retryForMs: settings.read(SETTINGS.deliveryRetryForMs),
+      disableAfterMs: settings.read(SETTINGS.webhookDisableAfterMs),
+      logDays: settings.read(SETTINGS.deliveryLogDays),
+    },
+    notifications: {
+      windowMs: settings.read(SETTINGS.notificationWindowMs),
+      // It is a walk through all rooms, for what a killed node has left; the feeds' sweep is of those with readers.
+      sweepIntervalMs: 5 * settings.read(SETTINGS.sweepIntervalMs),
+      retentionDays: settings.read(SETTINGS.notificationRetentionDays),
     },
     logLevel: settings.read(SETTINGS.logLevel),
     logRetentionDays: settings.read(SETTINGS.logRetentionDays),
@@ -168,6 +263,32 @@ function readIdentity(settings: SettingsReader): Identity {
   return url === null ? { kind: 'development' } : { kind: 'jwks', url, ...rest }
 }
 
+/** All three or none: with half of them browsers would subscribe for nothing. */
+function readVapid(settings: SettingsReader): VapidConfig | null {
+  const all = [SETTINGS.vapidPublicKey, SETTINGS.vapidPrivateKey, SETTINGS.vapidSubject]
+  const missing = all.filter((setting) => !settings.isSet(setting))
+  if (missing.length < all.length) {
+    for (const { name, format } of missing) settings.report(name, 'is missing', format.expected)
+  }
+  const [publicKey = null, privateKey = null, subject = null] = all.map((setting) => settings.read(setting))
+  if (publicKey === null || privateKey === null || subject === null) return null
+  if (!isKeyPair(publicKey, privateKey)) {
+    const names = `${SETTINGS.vapidPublicKey.name} and ${SETTINGS.vapidPrivateKey.name}`
+    settings.report(names, 'do not belong together', 'a pair')
+  }
+  return { publicKey, privateKey, subject }
+}
+
+function isKeyPair(publicKey: string, privateKey: string): boolean {
+  const curve = createECDH('prime256v1')
+  try {
+    curve.setPrivateKey(privateKey, 'base64url')
+  } catch {
+    return false
+  }
+  return curve.getPublicKey('base64url') === publicKey
+}
+
 /** A message of the longest kind must fit through every door, or sending it would cut the connection. */
 function readLimits(settings: SettingsReader): Config['limits'] {
   const maxMessageCharacters = settings.read(SETTINGS.maxMessageCharacters)
@@ -186,51 +307,40 @@ function readLimits(settings: SettingsReader): Config['limits'] {
   }
 }
 
-/** Reads settings and gathers what is wrong with them; a malformed one reads as its default meanwhile. */
-class SettingsReader {
-  readonly mode: Mode
-  readonly #env: NodeJS.ProcessEnv
-  readonly #problems = new Map<string, SettingProblem>()
-
-  constructor(env: NodeJS.ProcessEnv, mode: Mode) {
-    this.#env = env
-    this.mode = mode
+/** In development there are always files: in the data folder, where nothing else is set. */
+function readFiles(settings: SettingsReader): FilesConfig | null {
+  const { filesDir, s3Bucket, filesUrlSecret } = SETTINGS
+  const [dir, bucket, credentials] = [settings.read(filesDir), settings.read(s3Bucket), readS3Credentials(settings)]
+  const rest = {
+    urlSecret: settings.read(filesUrlSecret),
+    urlTtlMs: settings.read(SETTINGS.filesUrlTtlMs),
+    tempDir: settings.read(SETTINGS.filesTempDir),
   }
-
-  get problems(): SettingProblem[] {
-    return [...this.#problems.values()]
+  const s3 = {
+    region: settings.read(SETTINGS.s3Region),
+    endpoint: settings.read(SETTINGS.s3Endpoint),
+    publicEndpoint: settings.read(SETTINGS.s3PublicEndpoint),
+    forcePathStyle: settings.read(SETTINGS.s3ForcePathStyle),
+    credentials,
+    timeoutMs: settings.read(SETTINGS.s3TimeoutMs),
   }
-
-  isSet(setting: Setting): boolean {
-    return textOf(this.#env, setting) !== null
+  if (dir !== null && bucket !== null) {
+    settings.report(`${filesDir.name} and ${s3Bucket.name}`, 'are both set', 'one of the two')
   }
-
-  read<T, D>(setting: Setting<T, D>): T | D {
-    const text = textOf(this.#env, setting)
-    if (text === null) return setting.defaults[this.mode]
-    const value = setting.format.parse(text)
-    if (!(value instanceof Problem)) return value
-    this.report(setting.name, value.found, setting.format.expected)
-    return setting.defaults[this.mode]
+  if (settings.mode === 'production') {
+    if (dir === null && bucket === null) return null
+    settings.readInProduction(filesUrlSecret)
   }
-
-  /** Missing in production is a problem; in development it is null. */
-  readInProduction<T>(setting: Setting<T, null>): T | null {
-    if (this.mode === 'production' && !this.isSet(setting)) {
-      this.report(setting.name, 'is missing', setting.format.expected)
-    }
-    return this.read(setting)
-  }
-
-  /** One problem for each setting, the first: what follows from it would only confuse. */
-  report(setting: string, found: string, expected: string): void {
-    if (this.#problems.has(setting)) return
-    this.#problems.set(setting, { setting, found, expected: expected.replaceAll('`', '') })
-  }
+  return { storage: bucket === null ? { kind: 'disk', dir } : { kind: 's3', bucket, ...s3 }, ...rest }
 }
 
-function textOf(env: NodeJS.ProcessEnv, { name, format }: Setting): string | null {
-  const text = env[name] ?? ''
-  if (text.trim() === '') return null
-  return format.verbatim ? text : text.trim()
+function readS3Credentials(settings: SettingsReader): { accessKeyId: string; secretAccessKey: string } | null {
+  const { s3AccessKeyId, s3SecretAccessKey } = SETTINGS
+  const [accessKeyId, secretAccessKey] = [settings.read(s3AccessKeyId), settings.read(s3SecretAccessKey)]
+  if (accessKeyId !== null && secretAccessKey !== null) return { accessKeyId, secretAccessKey }
+  if (accessKeyId !== null || secretAccessKey !== null) {
+    const missing = accessKeyId === null ? s3AccessKeyId : s3SecretAccessKey
+    settings.report(missing.name, 'is missing', missing.format.expected)
+  }
+  return null
 }

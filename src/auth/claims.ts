@@ -23,7 +23,7 @@ export interface VerifiedToken {
 }
 
 /** What an operator's token has in its `scope` claim (RFC 8693, 4.2), beside anything else, with spaces between. */
-const OPERATOR_SCOPE = 'sohbet:operator'
+export const OPERATOR_SCOPE = 'sohbet:operator'
 
 const MAX_SUBJECT_CHARACTERS = 255
 const MAX_NAME_UNITS = 1000

@@ -2,32 +2,32 @@
  * Signing in with just a name, in development only: the server is its own issuer, with a random key in the data
  * directory, so that tokens outlive a restart. The same name is the same user; nobody proves anything.
  */
-import { randomBytes, randomUUID } from 'node:crypto'
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
-import { dirname } from 'node:path'
 import { SignJWT } from 'jose'
 import type { Clock } from '../platform/clock.ts'
 import { ValidationError } from '../platform/errors.ts'
+import { ensureSecretFile } from '../platform/secret-file.ts'
 import { firstCharacters } from '../platform/text.ts'
 import { MAX_NAME_CHARACTERS } from '../users/user-record.ts'
+import { OPERATOR_SCOPE } from './claims.ts'
 import type { VerifierIdentity } from './token-verifier.ts'
 
 export interface DevelopmentSignIn {
   /** What a TokenVerifier accepts these tokens by. */
   readonly identity: VerifierIdentity
   /**
-   * A token for this name, for 30 days. Names that differ in case, width or white space only are one user.
+   * A token for this name, for 30 days. Names that differ in case, width or white space only are one user. An operator's
+   * has the scope that makes one, so that what is for operators can be tried, too.
    *
    * @throws ValidationError for a name that is empty, longer than 100 characters (grapheme clusters),
    * or holds control characters or lone surrogates.
    */
-  issueToken(name: string): Promise<string>
+  issueToken(name: string, options?: { isOperator: boolean }): Promise<string>
 }
 
 const ISSUER = 'sohbet-development'
 const TOKEN_LIFE_SECONDS = 30 * 24 * 60 * 60
 const MAX_SUBJECT_CHARACTERS = 255
-const SECRET_BYTES = 32
+const SECRET_ADVICE = 'for the development sign-in: delete it, and everybody signs in anew'
 
 /**
  * Reads the key, or makes it with permissions 0600, whole or not at all.
@@ -41,16 +41,16 @@ export async function createDevelopmentSignIn({
   secretFile: string
   clock: Clock
 }): Promise<DevelopmentSignIn> {
-  const secret = (await readSecret(secretFile)) ?? (await createSecret(secretFile))
+  const secret = await ensureSecretFile(secretFile, SECRET_ADVICE)
   return {
     // Issuer and audience keep these tokens out of any other server that should ever share the key.
     identity: { kind: 'secret', secret, issuer: ISSUER, audience: ISSUER },
-    async issueToken(name) {
+    async issueToken(name, { isOperator } = { isOperator: false }) {
       const trimmed = name.trim()
       const subject = `dev:${foldName(trimmed)}`
       checkName(trimmed, subject)
       const nowSeconds = Math.floor(clock.now() / 1000)
-      return await new SignJWT({ name: trimmed })
+      return await new SignJWT({ name: trimmed, ...(isOperator && { scope: OPERATOR_SCOPE }) })
         .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
         .setSubject(subject)
         .setIssuer(ISSUER)
@@ -77,34 +77,4 @@ function checkName(name: string, subject: string): void {
   if (firstCharacters(name, MAX_NAME_CHARACTERS) !== name || [...subject].length > MAX_SUBJECT_CHARACTERS) {
     refuse(`must be at most ${MAX_NAME_CHARACTERS} characters`, MAX_NAME_CHARACTERS)
   }
-}
-
-async function readSecret(file: string): Promise<string | null> {
-  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null
-    throw error
-  })
-  if (text === null) return null
-  if (Buffer.byteLength(text.trim()) >= SECRET_BYTES) return text.trim()
-  throw new Error(`${file} holds no key for the development sign-in: delete it, and everybody signs in anew`)
-}
-
-/** Renamed into place only when it is on disk: a crash leaves the old state or the new one. */
-async function createSecret(file: string): Promise<string> {
-  await mkdir(dirname(file), { recursive: true })
-  const temporary = `${file}.${randomUUID()}`
-  const secret = randomBytes(SECRET_BYTES).toString('base64url')
-  try {
-    const handle = await open(temporary, 'wx', 0o600)
-    try {
-      await handle.writeFile(`${secret}\n`)
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-    await rename(temporary, file)
-  } finally {
-    await rm(temporary, { force: true })
-  }
-  return secret
 }

@@ -1,5 +1,5 @@
 import type { Entry } from '../realtime/topic-log.ts'
-import type { RoomEvent } from './room-event.ts'
+import type { LogEvent, RoomEvent } from './room-event.ts'
 
 /** What an event weighs beside its texts, roughly. Of text each code unit weighs two bytes. */
 export const EVENT_BASE_BYTES = 600
@@ -11,4 +11,9 @@ export const EVENT_BASE_BYTES = 600
 export interface LogSource {
   /** This source's events with `after < seq <= upTo` that retention has kept, in order, at most `limit`. */
   readRoomEvents(roomId: string, after: number, upTo: number, limit: number): Promise<Entry<RoomEvent>[]>
+}
+
+/** A message that was deleted is an empty one from then on, to whoever reads its event. */
+export function changesOf({ type }: LogEvent): Pick<Entry<LogEvent>, 'changesEarlier'> {
+  return type === 'MessageDeleted' ? { changesEarlier: true } : {}
 }

@@ -19,10 +19,16 @@ export function createPublisher({
   bus,
   log,
   logger,
+  onPublished = () => {},
 }: {
   bus: EventBus
   log: TopicLog<LogEvent>
   logger: Logger
+  /**
+   * Is told of every event that this node publishes, once, and at once: it must not throw, and must do next to nothing. Not
+   * of those whose publishing fails, or that a node which was killed did not come to.
+   */
+  onPublished?: (event: LogEvent) => void
 }): Publisher {
   const publish = async (event: LogEvent) => {
     // A user's event may name a room too (RoomGained): whose log it stands in is told by userId.
@@ -31,6 +37,7 @@ export function createPublisher({
   }
   const publishAll = (events: readonly LogEvent[]) => {
     for (const event of events) {
+      onPublished(event)
       publish(event).catch((error) => logger.warn({ err: error, seq: event.seq }, 'an event was not published'))
     }
   }

@@ -2,7 +2,7 @@
 
 import type { Db } from '../platform/db.ts'
 import type { Entry, TopicLog } from '../realtime/topic-log.ts'
-import { EVENT_BASE_BYTES, type LogSource } from './log-source.ts'
+import { changesOf, EVENT_BASE_BYTES, type LogSource } from './log-source.ts'
 import type { LogEvent, RoomEvent } from './room-event.ts'
 import { parseLogTopic, roomTopic, userTopic } from './topics.ts'
 import { readUserEvents } from './user-log.ts'
@@ -48,7 +48,7 @@ export function createTopicLog(db: Db, sources: readonly LogSource[]): TopicLog<
       // Only this service's nodes publish on its topics, and only what encodeEvent made.
       const event = JSON.parse(message) as LogEvent
       if (!Number.isInteger(event.seq)) throw new Error('a bus message without a seq')
-      return { seq: event.seq, event, bytes: EVENT_BASE_BYTES + message.length }
+      return { seq: event.seq, event, bytes: EVENT_BASE_BYTES + message.length, ...changesOf(event) }
     },
   }
 }

@@ -10,6 +10,7 @@ import {
   type ValidationIssue,
 } from '../platform/errors.ts'
 import { builder } from './builder.ts'
+import { UploadedFile } from './uploaded-file.ts'
 
 const ISO_DATE_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/
 
@@ -27,6 +28,20 @@ builder.scalarType('DateTime', {
   },
 })
 
+builder.scalarType('File', {
+  description:
+    'A file, as an argument only: a variable that is sent by the GraphQL multipart request specification, as the upload clients of urql and Apollo do. Not over WebSocket.',
+  serialize: () => {
+    throw new GraphQLError('A File is an argument only.')
+  },
+  parseValue: (value) => {
+    if (value instanceof UploadedFile) return value
+    throw new GraphQLError('A File is sent as a part of a multipart request.', {
+      extensions: { code: 'BAD_USER_INPUT' },
+    })
+  },
+})
+
 const ErrorCodeEnum = builder.enumType('ErrorCode', {
   description: 'Why something was refused. The same codes stand in `extensions.code` of GraphQL errors.',
   values: Object.fromEntries(
@@ -37,7 +52,7 @@ const ErrorCodeEnum = builder.enumType('ErrorCode', {
   >,
 })
 
-const ErrorInterface = builder.interfaceRef<RefusedError>('Error').implement({
+export const ErrorInterface = builder.interfaceRef<RefusedError>('Error').implement({
   description: 'A refusal that the caller can act on; nothing was changed.',
   fields: (t) => ({
     code: t.expose('code', { type: ErrorCodeEnum, description: 'What kind of refusal.' }),
@@ -88,8 +103,8 @@ builder.objectType(RefusedError, {
   name: 'RefusedError',
   description: 'The change is not possible, or not for the viewer; `code` says why.',
   interfaces: [ErrorInterface],
-  isTypeOf: (error) =>
-    error instanceof RefusedError && !(error instanceof ValidationError) && !(error instanceof BannedError),
+  // Its subclasses are types of their own.
+  isTypeOf: (error) => error instanceof RefusedError && error.name === 'RefusedError',
 })
 
 /** The refusals that every mutation may answer with. */

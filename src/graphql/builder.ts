@@ -7,6 +7,7 @@ import type PrismaTypes from '../generated/pothos-types.ts'
 import { getDatamodel } from '../generated/pothos-types.ts'
 import type { Context } from './context.ts'
 import { decodeGlobalId, encodeGlobalId } from './global-id.ts'
+import type { UploadedFile } from './uploaded-file.ts'
 
 /** Longest page of any connection. */
 export const MAX_PAGE_SIZE = 100
@@ -27,6 +28,7 @@ export const builder = new SchemaBuilder<{
   DefaultNodeNullability: false
   Scalars: {
     DateTime: { Input: Date; Output: Date | string }
+    File: { Input: UploadedFile; Output: never }
     ID: { Input: string; Output: string }
   }
 }>({

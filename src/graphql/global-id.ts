@@ -46,7 +46,7 @@ export function globalIdOf(typename: string) {
   return z.string().transform((value, ctx) => {
     const id = idOfType(typename, value)
     if (id !== null) return id
-    ctx.addIssue({ code: 'custom', message: `is not the id of a ${typename}` })
+    ctx.addIssue({ code: 'custom', message: `is not the id of ${/^[AEIO]/.test(typename) ? 'an' : 'a'} ${typename}` })
     return z.NEVER
   })
 }

@@ -152,7 +152,8 @@ builder.subscriptionFields((t) => ({
   }),
   viewerEvents: t.field({
     type: ViewerEvent,
-    description: 'What happens to the viewer themself, on all their devices: rooms gained and lost, profile changes.',
+    description:
+      'What happens to the viewer themself, on all their devices: rooms gained and lost, notifications, their uploads, profile, tokens and settings.',
     args: { after: t.arg.int({ description: afterHelp }) },
     subscribe: (_root, { after }, context) =>
       context.live.openViewerEvents(requireAccess(context), requireAfter(after)),

@@ -26,6 +26,8 @@ export interface DbOptions {
   poolSize: number
   /** Longest run of one statement, in milliseconds. Default 15,000. */
   statementTimeoutMs?: number
+  /** What the database's own lists call its connections. Default sohbet. */
+  applicationName?: string
 }
 
 /** Longer than any transaction of the service lasts (see transactionOptions). */
@@ -34,7 +36,7 @@ const IDLE_TRANSACTION_TIMEOUT_MS = 12_000
 const LOCK_TIMEOUT_MS = 4_000
 
 /** Opens lazily: the first query connects. Waits at most 5 s for a connection, then the query rejects. */
-export function createDb({ url, poolSize, statementTimeoutMs = 15_000 }: DbOptions): Db {
+export function createDb({ url, poolSize, statementTimeoutMs = 15_000, applicationName = 'sohbet' }: DbOptions): Db {
   const pool = new pg.Pool({
     connectionString: url,
     max: poolSize,
@@ -48,7 +50,7 @@ export function createDb({ url, poolSize, statementTimeoutMs = 15_000 }: DbOptio
     keepAlive: true,
     // The driver's times have no zone: they are UTC, whatever the database's own is.
     options: '-c TimeZone=UTC',
-    application_name: 'sohbet',
+    application_name: applicationName,
   })
   // The pool has dropped a connection that ended while nobody used it; unheard, that would end the process.
   pool.on('error', () => {})

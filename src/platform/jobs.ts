@@ -32,6 +32,8 @@ export interface JobKind<Data extends object> {
   readonly maxRetryDelaySeconds: number
   /** How many run at once on each node. Default 1. */
   readonly concurrency?: number
+  /** How many of one group run at once, over all nodes; a few more where nodes look at the same moment. Default: any number. */
+  readonly concurrencyPerGroup?: number
   /** Whether of the jobs with one key at most one waits: another is not stored. Default: every job counts. */
   readonly oneWaitingPerKey?: boolean
   /** Never there: it ties the kind to its data. */
@@ -41,8 +43,13 @@ export interface JobKind<Data extends object> {
 export interface SendOptions {
   /** The job is sent with this transaction, or not at all. */
   tx?: Tx
+  /** For a time that the database's clock has given. */
   startAfter?: Date
+  /** The same from now on, by the database's clock: this node's may be wrong, and another one's is another. */
+  delayMs?: number
   key?: string
+  /** What those have in common that share something slow, as a server: see `concurrencyPerGroup`. */
+  group?: string
 }
 
 export interface RunningJob {
@@ -58,6 +65,8 @@ export interface DeadJob {
   id: string
   kind: string
   data: object
+  /** What it failed with at last. */
+  error: string | null
   failedAt: Date
 }
 
@@ -108,7 +117,7 @@ export class Jobs {
 
   /** Begins to work. Rejects where the database was not migrated to this version. */
   async start(): Promise<void> {
-    await this.#boss.start()
+    await this.#boss.start().catch(rejectWithAdvice)
     await this.#boss.createQueue(DEAD_JOBS, { retentionSeconds: DEAD_JOBS_KEPT_SECONDS })
     for (const { kind, cron, run } of this.#handled.values()) {
       const queue = {
@@ -143,10 +152,12 @@ export class Jobs {
     { tx }: Pick<SendOptions, 'tx'> = {},
   ): Promise<void> {
     if (jobs.length === 0) return
-    const rows = jobs.map(({ data, startAfter, key }) => ({
+    const rows = jobs.map(({ data, startAfter, delayMs, key, group }) => ({
       data,
       ...(startAfter ? { startAfter } : {}),
+      ...(delayMs === undefined ? {} : { startAfter: delayMs / 1_000 }),
       ...(key === undefined ? {} : { singletonKey: key }),
+      ...(group === undefined ? {} : { group: { id: group } }),
     }))
     await this.#boss.insert(kind.name, rows, tx ? { db: fromPrisma(tx) } : {})
   }
@@ -154,10 +165,11 @@ export class Jobs {
   /** What has failed for good in the last 30 days, oldest first, at most `limit`, from after the given id on. */
   async listDead({ limit, after }: { limit: number; after?: string }): Promise<DeadJob[]> {
     const jobs = await this.#boss.findJobs<object>(DEAD_JOBS, { limit, ...(after === undefined ? {} : { after }) })
-    return jobs.map(({ id, data, createdOn, sourceName }) => ({
+    return jobs.map(({ id, data, createdOn, sourceName, sourceOutput }) => ({
       id,
       kind: sourceName ?? '',
       data,
+      error: messageOf(sourceOutput),
       failedAt: createdOn,
     }))
   }
@@ -178,9 +190,13 @@ export class Jobs {
     this.#handled.set(kind.name, { kind, cron, run: run as JobHandler<object> })
   }
 
-  async #work({ name, concurrency = 1 }: JobKind<object>, run: JobHandler<object>): Promise<void> {
+  async #work({ name, concurrency = 1, concurrencyPerGroup }: JobKind<object>, run: JobHandler<object>): Promise<void> {
     for (let i = 0; i < concurrency; i++) {
-      const options = { pollingIntervalSeconds: POLL_SECONDS, notifyPollingIntervalSeconds: POLL_SECONDS }
+      const options = {
+        pollingIntervalSeconds: POLL_SECONDS,
+        notifyPollingIntervalSeconds: POLL_SECONDS,
+        ...(concurrencyPerGroup === undefined ? {} : { groupConcurrency: concurrencyPerGroup }),
+      }
       let workerId = ''
       workerId = await this.#boss.work<object>(name, options, async (jobs) => {
         // Whoever had a job looks for the next one at once, and not when it is time to look again.
@@ -196,6 +212,19 @@ export class Jobs {
       })
     }
   }
+}
+
+/** pg-boss says only that its tables are missing, or old, and in no other way than by these words. */
+function rejectWithAdvice(error: unknown): never {
+  const isUnmigrated =
+    error instanceof Error && /pg-boss (is not installed|database requires migrations)/.test(error.message)
+  if (!isUnmigrated) throw error
+  throw new Error('The database lacks the job queue of this version: run "npm run migrate" first', { cause: error })
+}
+
+/** Of what pg-boss keeps of an error. */
+function messageOf(output: unknown): string | null {
+  return typeof output === 'object' && output !== null && 'message' in output ? String(output.message) : null
 }
 
 /** Brings the tables of the job queue up to this version. Any number of processes may call it at once. */

@@ -20,7 +20,9 @@ const SECRET_FIELDS = [
   'redisUrl',
   'REDIS_URL',
   'secret',
+  'secretAccessKey',
   'token',
+  'urlSecret',
 ]
 const DEPTHS = ['', '*.', '*.*.', '*.*.*.']
 const CENSOR = '[redacted]'

@@ -136,6 +136,15 @@ export class Presence {
     return this.#orNull(() => this.#loadPresent(roomId, first))
   }
 
+  /**
+   * The ids of those who are in a room and not away, of the first `limit` who are in it; null while presence cannot be
+   * read.
+   */
+  async listLooking(roomId: string, limit: number): Promise<ReadonlySet<string> | null> {
+    const roster = await this.#orNull(() => this.#options.store.read(roomId, limit))
+    return roster && new Set(roster.users.filter(({ state }) => state === 'ONLINE').map(({ userId }) => userId))
+  }
+
   busiestRooms(limit: number): Promise<{ scope: string; count: number }[]> {
     return this.#orUnavailable(this.#whileKnown(() => this.#options.store.busiest(limit)))
   }

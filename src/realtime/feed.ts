@@ -185,6 +185,10 @@ export class Feed<E> {
   }
 
   #accept(entry: Entry<E>, message: string): void {
+    if (entry.changesEarlier) {
+      this.#recent.clear()
+      this.#pages.drop()
+    }
     this.#head = entry.seq
     this.#recent.push(entry, message)
     this.#observe?.(entry)

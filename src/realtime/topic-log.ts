@@ -4,6 +4,8 @@ export interface Entry<E> {
   readonly event: E
   /** About how much memory the event takes, for the budget of recent entries. */
   readonly bytes: number
+  /** Whether with it earlier entries have become others in the log: what was read of them before is not to be given any more. */
+  readonly changesEarlier?: boolean
 }
 
 /**

@@ -1,4 +1,4 @@
-import { EVENT_BASE_BYTES, type LogSource } from '../events/log-source.ts'
+import { changesOf, EVENT_BASE_BYTES, type LogSource } from '../events/log-source.ts'
 import type { RoomEvent } from '../events/room-event.ts'
 import type { MemberRole } from '../generated/prisma/client.ts'
 import type { Db } from '../platform/db.ts'
@@ -62,7 +62,7 @@ export function createRoomEventSource(db: Db): LogSource {
       return rows.map((row) => {
         const event = toRoomEvent(row, room)
         const textLength = event.type === 'RoomUpdated' ? event.name.length + (event.topic?.length ?? 0) : 0
-        return { seq: event.seq, event, bytes: EVENT_BASE_BYTES + textLength * 2 }
+        return { seq: event.seq, event, bytes: EVENT_BASE_BYTES + textLength * 2, ...changesOf(event) }
       })
     },
   }

@@ -65,7 +65,7 @@ export function createRooms({ db, publisher, clock = systemClock }: { db: Db; pu
     ...createModeration({ db, clock, changeRoom }),
 
     /** With the viewer's membership; null where the room is absent or not the viewer's. */
-    findRoom: (viewer: Viewer, where: { id: string } | { slug: string }): Promise<ReadRoom | null> =>
+    findRoom: (viewer: Pick<Viewer, 'userId'>, where: { id: string } | { slug: string }): Promise<ReadRoom | null> =>
       findReadableRoom(db, viewer.userId, where, now()),
 
     /** The room with the viewer's membership, or NOT_FOUND where it is absent or not the viewer's. */

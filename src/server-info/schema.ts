@@ -20,10 +20,24 @@ const ServerLimits = builder.objectRef<ServerDescription['limits']>('ServerLimit
       description: 'Subscriptions that one WebSocket connection may hold.',
     }),
     pageSize: t.exposeInt('pageSize', { description: 'Objects on one page of a connection.' }),
+    attachmentsPerMessage: t.exposeInt('attachmentsPerMessage', { description: 'Attachments of one message.' }),
+    uploadBytes: t.exposeInt('uploadBytes', { description: 'Bytes of a file that comes by `uploadFile`.' }),
+    fileBytes: t.exposeInt('fileBytes', { description: 'Bytes of a file that comes by tus, at `/uploads`.' }),
+    fileBytesPerDay: t.exposeFloat('fileBytesPerDay', {
+      description: 'Bytes that one user may upload in a day (UTC): a whole number, which may be larger than an Int.',
+    }),
+    fileTypes: t.field({
+      type: ['String'],
+      description: 'The types of files that are taken, as patterns: `*/*`, `image/*` or `application/pdf`.',
+      resolve: ({ fileTypes }) => [...fileTypes],
+    }),
+    unsentFiles: t.exposeInt('unsentFiles', {
+      description: 'Files of one user that are coming or wait to be sent.',
+    }),
   }),
 })
 
-const ServerInfoType = builder.objectRef<ServerDescription>('ServerInfo').implement({
+export const ServerInfoType = builder.objectRef<ServerDescription>('ServerInfo').implement({
   description: 'What this server is and can do.',
   fields: (t) => ({
     name: t.exposeString('name', { description: 'Its name.' }),

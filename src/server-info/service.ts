@@ -13,6 +13,12 @@ export interface ServerDescription {
     webSocketMessageBytes: number
     subscriptionsPerConnection: number
     pageSize: number
+    attachmentsPerMessage: number
+    uploadBytes: number
+    fileBytes: number
+    fileBytesPerDay: number
+    fileTypes: readonly string[]
+    unsentFiles: number
   }
 }
 

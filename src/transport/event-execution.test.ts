@@ -58,7 +58,24 @@ const mentions = [
   { start: 0, length: 5, user: bob },
   { start: 6, length: 5, user: null },
 ]
-const reply = { ...plain, seq: 3, author: bob, clientMessageId: null, replyTo: quote, mentions, deletedAt: at }
+const size = { contentType: 'image/webp', width: 3, height: 2, sizeBytes: 6 }
+const attachments = [
+  {
+    ...{ id: ID(6), uploaderId: ada.id, name: 'ä "1".webp', kind: 'IMAGE', status: 'READY', refusal: null, ...size },
+    ...{ durationMs: null, placeholder: 'AA==', createdAt: at },
+    renditions: [{ name: '160', objectKey: 'k', ...size }],
+  },
+]
+const reply = {
+  ...plain,
+  attachments,
+  seq: 3,
+  author: bob,
+  clientMessageId: null,
+  replyTo: quote,
+  mentions,
+  deletedAt: at,
+}
 const head = { roomId: room.id, room, at, actor: ada }
 const marks = [
   { type: 'CaughtUp', seq: 0 },
@@ -145,8 +162,15 @@ function contextOf(userId: string): Context {
     findMembership: async (roomId: string) =>
       userId === ada.id ? { id: ID(5), roomId, userId, role: 'OWNER', joinedAt: new Date(at) } : null,
   }
+  const files = {
+    findUrl: ({ id }: { id: string }, part = '') => ({ url: `/files/${id}/${part}`, expiresAt: new Date(at) }),
+  }
+  const notificationSettings = {
+    findRoomSettings: async () => (userId === ada.id ? { level: 'ALL', mutedUntil: null } : null),
+  }
+  const viewer = { userId, expiresAt: new Date() }
   // All that the selected fields read of a context.
-  return { viewer: { userId, expiresAt: new Date() }, requestId: 'r', rooms } as unknown as Context
+  return { viewer, requestId: 'r', rooms, files, notificationSettings } as unknown as Context
 }
 
 /** Errors as they are: what clients see of them is tested elsewhere. */
@@ -268,12 +292,17 @@ it('fragments that multiply do no harm', async () => {
   }
 })
 
+const LATE = new Set([
+  ...['Room.viewerMembership', 'Room.viewerNotificationSettings'],
+  ...['User.notifications', 'User.unreadNotificationCount', 'User.notificationSettings', 'User.pushSubscriptions'],
+])
+
 // All that needs no database: not viewerEvents, whose rooms are each viewer's own.
 it.each(['roomEvents', 'messageAdded', 'roomPresence'] as const)('%s is planned, whatever is selected', (field) => {
   const type = getNamedType(schema.getSubscriptionType()?.getFields()[field]?.type)
   if (!type) throw new Error(`there is no subscription ${field}`)
   const [declarations, args] = ARGS[field]
-  const isLate = (path: string) => isLeftOut(path) || path === 'Room.viewerMembership'
+  const isLate = (path: string) => isLeftOut(path) || LATE.has(path)
   const query = `subscription (${declarations}) { ${field}(${args}) ${selectAll(schema, type, isLate)} }`
   const operation = takeApart(schema, { document: parse(query), variableValues: { room: 'R', after: 3 } })
   if (!operation) throw new Error('the operation cannot be executed')

@@ -55,6 +55,7 @@ subscription RoomEvents($roomId: ID!, $after: Int) {
     ... on MessageSent {
       message { id text author { name } createdAt }
     }
+    ... on MessageDeleted { messageId }
     ... on MemberJoined { user { name } role }
     ... on MemberLeft { user { name } }
     ... on RoomUpdated { name topic }
@@ -99,9 +100,13 @@ mutation JoinRoom($input: JoinRoomInput!) {
     messages(last: 50, before: $before) {
       edges {
         node {
-          seq text createdAt
+          seq text createdAt deletedAt
           author { name }
           replyTo { text author { name } }
+          attachments {
+            name kind url
+            renditions { width height url }
+          }
         }
       }
       pageInfo { hasPreviousPage startCursor }
@@ -128,5 +133,51 @@ subscription RoomPresence($roomId: ID!) {
   }
 }`,
     variables: { roomId: ROOM_ID },
+  },
+  {
+    query: `# What reaches me wherever I am, live.
+# Run it, then let somebody else mention you: "Hello @Ada".
+subscription ViewerEvents($after: Int) {
+  viewerEvents(after: $after) {
+    __typename
+    seq
+    ... on NotificationAdded {
+      unreadCount
+      notification { id kind text count }
+    }
+    ... on NotificationUpdated {
+      unreadCount
+      notification { id kind text count }
+    }
+    ... on NotificationsRead { unreadCount }
+    ... on AttachmentProcessed {
+      attachment { id name status refusal url }
+    }
+    ... on RoomGained { room { id name } }
+    ... on RoomLost { roomId reason }
+  }
+}`,
+    variables: {},
+  },
+  {
+    query: `# My inbox, and what I want to be told of.
+query Inbox {
+  viewer {
+    unreadNotificationCount
+    notifications(first: 20) {
+      edges {
+        node {
+          id kind text count createdAt readAt
+          room { id name }
+        }
+      }
+    }
+    notificationSettings {
+      level pushPrivacy
+      doNotDisturb { start end timeZone days }
+    }
+  }
+}`,
+    variables: {},
   },
 ]

@@ -1,10 +1,11 @@
 import type { GraphiQLOptions, YogaServerOptions } from 'graphql-yoga'
 import { ValidationError } from '../platform/errors.ts'
 import { EXAMPLES } from './graphiql-examples.ts'
+import type { IssueToken } from './sign-in-route.ts'
 
 export interface GraphiQLSettings {
   /** A token for this name, where signing in by name is possible; else null. */
-  issueToken: ((name: string) => Promise<string>) | null
+  issueToken: IssueToken | null
 }
 
 type Options = Pick<YogaServerOptions<object, object>, 'graphiql' | 'renderGraphiQL'>
@@ -19,12 +20,15 @@ interface SignIn {
   token: string | null
   /** As asked for; empty where nobody is to be signed in. */
   name: string
+  isOperator: boolean
   /** Who is signed in, or why nobody is. */
   says: string
 }
 
 /** The query parameter that signs GraphiQL in, in development: /graphql?as=Ada. */
 export const SIGN_IN_PARAMETER = 'as'
+/** The query parameter that makes them an operator: /graphql?as=Ada&operator=true. */
+const OPERATOR_PARAMETER = 'operator'
 
 /** GraphiQL at the endpoint itself, from this server alone: it needs no internet. */
 export function createGraphiQL(settings: GraphiQLSettings | null): Options {
@@ -32,8 +36,10 @@ export function createGraphiQL(settings: GraphiQLSettings | null): Options {
   const { issueToken } = settings
   return {
     graphiql: async (request) => {
-      const name = new URL(request.url).searchParams.get(SIGN_IN_PARAMETER) ?? ''
-      const signIn = issueToken ? await signInAs(name, issueToken) : undefined
+      const { searchParams } = new URL(request.url)
+      const name = searchParams.get(SIGN_IN_PARAMETER) ?? ''
+      const isOperator = searchParams.get(OPERATOR_PARAMETER) === 'true'
+      const signIn = issueToken ? await signInAs(name, isOperator, issueToken) : undefined
       // Beside the Headers tab, not in it: GraphiQL forgets those headers when the page is loaded again.
       const authorized: Record<string, string> = signIn?.token ? { authorization: `Bearer ${signIn.token}` } : {}
       const options: PageOptions = {
@@ -59,18 +65,19 @@ export function createGraphiQL(settings: GraphiQLSettings | null): Options {
   }
 }
 
-async function signInAs(name: string, issueToken: (name: string) => Promise<string>): Promise<SignIn> {
-  if (name === '') return { token: null, name, says: 'Not signed in.' }
+async function signInAs(name: string, isOperator: boolean, issueToken: IssueToken): Promise<SignIn> {
+  if (name === '') return { token: null, name, isOperator, says: 'Not signed in.' }
   try {
-    return { token: await issueToken(name), name, says: `Signed in as ${name.trim()}.` }
+    const says = `Signed in as ${name.trim()}${isOperator ? ', an operator' : ''}.`
+    return { token: await issueToken(name, { isOperator }), name, isOperator, says }
   } catch (error) {
     if (!(error instanceof ValidationError)) throw error
-    return { token: null, name: '', says: `Not signed in. ${error.message}` }
+    return { token: null, name: '', isOperator, says: `Not signed in. ${error.message}` }
   }
 }
 
 /** Above GraphiQL, where it covers nothing. */
-function signInBar({ name, says }: SignIn): string {
+function signInBar({ name, isOperator, says }: SignIn): string {
   return `<style>
 body { display: flex; flex-direction: column; height: 100vh }
 #root { flex: 1; min-height: 0 }
@@ -81,6 +88,7 @@ body { display: flex; flex-direction: column; height: 100vh }
 </style>
 <form id="sign-in" method="get"><output>${escapeHtml(says)}</output>
 <label>Name <input name="${SIGN_IN_PARAMETER}" value="${escapeHtml(name || 'Ada')}" maxlength="100" size="16" required></label>
+<label><input type="checkbox" name="${OPERATOR_PARAMETER}" value="true"${isOperator ? ' checked' : ''}> operator</label>
 <button>Sign in</button></form>`
 }
 

@@ -1,7 +1,6 @@
 // The GraphQL endpoint: one Yoga for HTTP and server-sent events, and what WebSocket needs of it. Operations are read and
 // run by operations.ts for both.
 
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ExecutionResult, GraphQLError, GraphQLSchema } from 'graphql'
 import { type CORSOptions, createYoga, type Plugin, type YogaInitialContext } from 'graphql-yoga'
 import type { Context } from '../graphql/context.ts'
@@ -14,6 +13,8 @@ import type { Viewer } from '../platform/viewer.ts'
 import { type CorsOrigins, isAllowedOrigin } from './cors.ts'
 import type { FrameSink } from './direct-delivery.ts'
 import { createGraphiQL, type GraphiQLSettings } from './graphiql.ts'
+import { useMultipartRequests } from './multipart-request.ts'
+import type { NodeContext } from './node-context.ts'
 import type { PresentError } from './operation-groups.ts'
 import { createOperations, type OperationArgs, type Operations } from './operations.ts'
 import type { WithSink } from './shared-execution.ts'
@@ -27,6 +28,8 @@ export interface EndpointOptions {
   services: Omit<Context, 'requestId' | 'viewer' | 'session' | 'connectionId'>
   authenticate: (authorization: string | null | undefined) => Promise<Viewer | null>
   corsOrigins: CorsOrigins
+  /** Of a request but for its files. */
+  maxBodyBytes: number
   /** Null: no GraphiQL. */
   graphiql: GraphiQLSettings | null
   logger: Logger
@@ -38,12 +41,6 @@ export interface SocketContext {
   session: Session | null
   connectionId: string
   sink: FrameSink
-}
-
-/** What Node's server hands over with each request. */
-export interface NodeContext {
-  req?: IncomingMessage
-  res?: ServerResponse
 }
 
 export type GraphQLEndpoint = ReturnType<typeof createGraphQLEndpoint>
@@ -68,6 +65,7 @@ export function createGraphQLEndpoint({ schema, services, authenticate, logger, 
     schema,
     graphqlEndpoint: GRAPHQL_PATH,
     landingPage: false,
+    // Yoga's own reads whatever comes, from whomever: see useMultipartRequests.
     multipart: false,
     logging: false,
     parserAndValidationCache: false,
@@ -80,7 +78,17 @@ export function createGraphQLEndpoint({ schema, services, authenticate, logger, 
       maskError: (error) =>
         error instanceof GateError ? withStatus(present(error, newId())) : present(error, newId()),
     },
-    plugins: [useOperations(operations), useStreamNegotiation(present), useAbandonedStreams(), useResponseHeaders()],
+    plugins: [
+      useMultipartRequests({
+        authenticate,
+        maxFieldBytes: options.maxBodyBytes,
+        present: (error, request) => withStatus(present(error, requestIdOf(request))),
+      }),
+      useOperations(operations),
+      useStreamNegotiation(present),
+      useAbandonedStreams(),
+      useResponseHeaders(),
+    ],
   })
   return Object.assign(yoga, {
     schema,

@@ -16,7 +16,7 @@ export function homePage({ name, version, hasGraphiQL, canSignIn }: HomePageOpti
 <label>Your name <input name="${SIGN_IN_PARAMETER}" value="Ada" maxlength="100" required autofocus></label>
 <button type="submit">Open GraphiQL signed in</button>
 </form>
-<p>For programs: <code>POST /sign-in</code> with <code>{"name":"Ada"}</code> answers with a token. Only in development.</p>`
+<p>For programs: <code>POST /sign-in</code> with <code>{"name":"Ada"}</code> answers with a token, with <code>"operator":true</code> an operator’s. Only in development.</p>`
     : ''
   return `<!doctype html>
 <html lang="en">

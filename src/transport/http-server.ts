@@ -1,15 +1,16 @@
 // Everything that this server answers over HTTP: GraphQL at its path, and the few routes around it.
 
-import { createServer, type Server, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from '../platform/logger.ts'
 import { allowOrigin, type CorsOrigins } from './cors.ts'
 import { spreadOver } from './draining.ts'
 import { GRAPHQL_PATH, type GraphQLEndpoint } from './graphql-endpoint.ts'
 import { homePage } from './home-page.ts'
+import { isMultipart } from './multipart-request.ts'
 import { limitBody } from './request-body.ts'
-import { type Route, send, sendJson } from './routes.ts'
-import { signInRoutes } from './sign-in-route.ts'
+import { type MountedRoute, type Route, send, sendJson } from './routes.ts'
+import { type IssueToken, signInRoutes } from './sign-in-route.ts'
 
 export interface HttpServerOptions {
   endpoint: GraphQLEndpoint
@@ -19,17 +20,24 @@ export interface HttpServerOptions {
   description: { name: string; version: string }
   hasGraphiQL: boolean
   /** A token for a name, where signing in by name is possible; else null. */
-  issueToken: ((name: string) => Promise<string>) | null
+  issueToken: IssueToken | null
   /** For the routes that pages read; the endpoint keeps its own. */
   corsOrigins: CorsOrigins
   maxBodyBytes: number
+  /** What the files of a request to GraphQL may have beside. */
+  maxUploadBytes: number
+  /** What features answer, by prefix. */
+  mounted: readonly MountedRoute[]
   /** How long requests that are being answered may take when the server stops, in milliseconds. */
   drainTimeoutMs: number
+  /**
+   * So long the slowest client gets to send a request; where bodies may be large, to send some of it. Milliseconds,
+   * default 30,000.
+   */
+  requestTimeoutMs?: number
   logger: Logger
 }
 
-/** The slowest client gets this long to send a request. */
-const REQUEST_TIMEOUT_MS = 30_000
 /** What a connection buffers before it says that it is full. Sockets hold signals back from there on. */
 const HIGH_WATER_MARK_BYTES = 16 * 1024
 
@@ -48,24 +56,30 @@ export interface HttpServer {
 export function createHttpServer(options: HttpServerOptions): HttpServer {
   let isDraining = false
   const routes = createRoutes({ ...options, isReady: async () => !isDraining && (await options.isReady()) })
-  const { endpoint, maxBodyBytes, logger } = options
+  const { endpoint, maxBodyBytes, maxUploadBytes, requestTimeoutMs = 30_000, logger } = options
+  const formLimit = { maxBytes: maxBodyBytes + maxUploadBytes, maxFileBytes: maxUploadBytes }
   const findRoute = (method: string | undefined, path: string): Route =>
     routes.get(`${method === 'HEAD' ? 'GET' : method} ${path}`) ?? nothingHere
   const answerGraphQL: Route = async (request, response) => {
-    limitBody(request, response, maxBodyBytes)
+    const isForm = isMultipart(request.headers['content-type'])
+    limitBody(request, response, isForm ? formLimit : { maxBytes: maxBodyBytes })
     await endpoint(request, response)
   }
   const open = new Set<ServerResponse>()
   const server = createServer(
-    { requestTimeout: REQUEST_TIMEOUT_MS, highWaterMark: HIGH_WATER_MARK_BYTES },
+    // Node's own limit holds for every body; ours only for those that are small.
+    { headersTimeout: requestTimeoutMs, requestTimeout: 0, highWaterMark: HIGH_WATER_MARK_BYTES },
     (request, response) => {
       open.add(response)
       response.once('close', () => open.delete(response))
       if (isDraining) closeAfter(response)
       const path = URL.parse(request.url ?? '', 'http://host')?.pathname ?? ''
+      const mounted = options.mounted.find(({ prefix }) => path === prefix || path.startsWith(`${prefix}/`))
+      const isLarge = mounted !== undefined || isMultipart(request.headers['content-type'])
+      limitBodyTime(request, { isLarge, timeoutMs: requestTimeoutMs })
       const answer = async () => {
         if (path === GRAPHQL_PATH) await answerGraphQL(request, response)
-        else await findRoute(request.method, path)(request, response)
+        else await (mounted?.route ?? findRoute(request.method, path))(request, response)
       }
       answer().catch((error) => {
         logger.error({ err: error, path }, 'a request failed')
@@ -86,6 +100,26 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
       await endServing(server, open, options.drainTimeoutMs)
     },
   }
+}
+
+/** Cuts a client that takes too long over its body: over all of a small one, over nothing at all in a large one. */
+function limitBodyTime(
+  request: IncomingMessage,
+  { isLarge, timeoutMs }: { isLarge: boolean; timeoutMs: number },
+): void {
+  if (request.complete) return
+  const { socket } = request
+  let bytesBefore = socket.bytesRead
+  const timer = setInterval(() => {
+    // With bytes waiting to be read, it is we who are slow.
+    const isComing = socket.bytesRead > bytesBefore || request.readableLength > 0
+    bytesBefore = socket.bytesRead
+    if (request.complete) stop()
+    else if (!isLarge || !isComing) socket.destroy()
+  }, timeoutMs).unref()
+  const stop = () => clearInterval(timer)
+  request.once('end', stop)
+  request.once('close', stop)
 }
 
 async function endServing(server: Server, open: ReadonlySet<ServerResponse>, timeoutMs: number): Promise<void> {

@@ -3,12 +3,18 @@ import { ValidationError } from '../platform/errors.ts'
 import { allowOrigin, type CorsOrigins } from './cors.ts'
 import { type Route, sendJson } from './routes.ts'
 
+/** A token for who says so, in development; an operator’s has the scope that makes one. */
+export type IssueToken = (name: string, options?: { isOperator: boolean }) => Promise<string>
+
 /** A name of a hundred characters, escaped in JSON, and some more. */
 const MAX_SIGN_IN_BYTES = 8_000
 
-/** Development only: `{ "name": "Ada" }` gives `{ "token": "…" }`, also to pages of the allowed origins. */
+/**
+ * Development only: `{ "name": "Ada" }` gives `{ "token": "…" }`, with `"operator": true` an operator's; also to pages of
+ * the allowed origins.
+ */
 export function signInRoutes(
-  issueToken: (name: string) => Promise<string>,
+  issueToken: IssueToken,
   corsOrigins: CorsOrigins,
 ): readonly (readonly [method: string, route: Route])[] {
   const answer = signInRoute(issueToken)
@@ -30,7 +36,7 @@ export function signInRoutes(
   ]
 }
 
-function signInRoute(issueToken: (name: string) => Promise<string>): Route {
+function signInRoute(issueToken: IssueToken): Route {
   return async (request, response) => {
     const body = await readSmallBody(request, MAX_SIGN_IN_BYTES)
     if (body === null) {
@@ -39,13 +45,14 @@ function signInRoute(issueToken: (name: string) => Promise<string>): Route {
       sendJson(response, 413, { error: { code: 'PAYLOAD_TOO_LARGE', message, limit: MAX_SIGN_IN_BYTES } })
       return
     }
-    const name = nameIn(body)
-    if (name === null) {
-      sendJson(response, 400, { error: { code: 'BAD_REQUEST', message: 'Send JSON as {"name":"Ada"}.' } })
+    const who = whoIn(body)
+    if (who === null) {
+      const message = 'Send JSON as {"name":"Ada"}, or {"name":"Ada","operator":true}.'
+      sendJson(response, 400, { error: { code: 'BAD_REQUEST', message } })
       return
     }
     try {
-      sendJson(response, 200, { token: await issueToken(name) })
+      sendJson(response, 200, { token: await issueToken(who.name, who) })
     } catch (error) {
       if (!(error instanceof ValidationError)) throw error
       sendJson(response, 400, { error: { code: error.code, message: error.message, issues: error.issues } })
@@ -53,11 +60,13 @@ function signInRoute(issueToken: (name: string) => Promise<string>): Route {
   }
 }
 
-function nameIn(body: string): string | null {
+function whoIn(body: string): { name: string; isOperator: boolean } | null {
   try {
     const parsed: unknown = JSON.parse(body)
-    const name = typeof parsed === 'object' && parsed !== null && 'name' in parsed ? parsed.name : null
-    return typeof name === 'string' ? name : null
+    if (typeof parsed !== 'object' || parsed === null || !('name' in parsed)) return null
+    const { name } = parsed
+    const operator = 'operator' in parsed ? parsed.operator : false
+    return typeof name === 'string' && typeof operator === 'boolean' ? { name, isOperator: operator } : null
   } catch {
     return null
   }

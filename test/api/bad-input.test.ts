@@ -5,6 +5,7 @@ import { encodeGlobalId } from '../../src/graphql/global-id.ts'
 import { buildSchema } from '../../src/graphql/schema.ts'
 import { attempt } from '../support/attempt.ts'
 import { post } from '../support/graphql-over-http.ts'
+import { openBrowser } from '../support/push-browser.ts'
 import { type Person, person, stopAll } from '../support/seed.ts'
 import { useNodes } from '../support/start-nodes.ts'
 import { countRows } from '../support/stored-rows.ts'
@@ -113,6 +114,7 @@ describe('bad input', () => {
   describe('every string of every input', () => {
     const schema = buildSchema()
     const mutations = Object.values(schema.getMutationType()?.getFields() ?? {})
+    const webhookId = encodeGlobalId('Webhook', randomUUID())
     /** An input of each mutation that would change something. A new mutation needs one here. */
     const valid = (): Record<string, object> => ({
       createRoom: { name: 'Valid' },
@@ -128,10 +130,26 @@ describe('bad input', () => {
       revokeTokens: { userId: bo.id },
       sendMessage: { roomId, text: 'Valid' },
       deleteMessage: { messageId: encodeGlobalId('Message', randomUUID()) },
+      uploadFile: {},
+      deleteAttachment: { attachmentId: encodeGlobalId('Attachment', randomUUID()) },
       setPresence: { state: 'AWAY' },
       setTyping: { roomId, typing: true },
       updateProfile: { name: 'Valid' },
       renewToken: { token: ada.token },
+      markNotificationRead: { notificationId: encodeGlobalId('Notification', randomUUID()) },
+      markNotificationsRead: { upTo: encodeGlobalId('Notification', randomUUID()) },
+      markAllNotificationsRead: {},
+      setRoomNotifications: { roomId, level: 'NONE' },
+      updateNotificationSettings: { level: 'NONE' },
+      retryDeadJobs: { jobIds: [randomUUID()] },
+      subscribeToPush: openBrowser('https://push.example.com').input,
+      unsubscribeFromPush: { endpoint: 'https://push.example.com/' },
+      createWebhook: { url: 'https://example.com/' },
+      updateWebhook: { webhookId },
+      rotateWebhookSecret: { webhookId },
+      deleteWebhook: { webhookId },
+      pingWebhook: { webhookId },
+      redeliverWebhook: { deliveryId: encodeGlobalId('WebhookDelivery', randomUUID()) },
     })
     const hostile = { NUL: 'a\u0000b', 'a lone surrogate': 'a\ud800b', 'a lone low surrogate': '\udc00' }
 

@@ -60,6 +60,15 @@ describe('in development', () => {
     expect((await signIn(escaped)).status).toBe(200)
   })
 
+  it('whoever says so is an operator, and nobody else', async () => {
+    const webhooks = async (token: string) =>
+      (await post(`${app.url}/graphql`, '{ webhooks { edges { cursor } } }', { token })).data?.webhooks
+    expect(await webhooks((await signIn('{"name":"Ada","operator":true}')).token)).toEqual({ edges: [] })
+    expect(await webhooks((await signIn('{"name":"Ada","operator":false}')).token)).toBeNull()
+    expect(await webhooks((await signInAs('Ada')).token)).toBeNull()
+    expect((await signIn('{"name":"Ada","operator":"yes"}')).status).toBe(400)
+  })
+
   it('names that are empty, too long or cannot be stored are refused by rule', async () => {
     for (const [name, limit] of [
       ['', 1],
@@ -103,6 +112,7 @@ describe('in development', () => {
     expect(text).toContain('RoomEvents')
     const [token = ''] = /eyJ[\w-]+\.[\w-]+\.[\w-]+/.exec(text) ?? []
     expect(await viewer(token)).toMatchObject({ name: 'Ada' })
+    expect((await open('/graphql?as=Ada&operator=true')).text).toContain('Signed in as Ada, an operator.')
     expect((await open('/graphql')).text).not.toMatch(/eyJ[\w-]+\.[\w-]+\.[\w-]+/)
     expect((await open(`/graphql?as=${'x'.repeat(200)}`)).text).not.toMatch(/eyJ[\w-]+\.[\w-]+\.[\w-]+/)
   })

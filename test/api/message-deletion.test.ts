@@ -12,6 +12,10 @@ const LOG = `subscription ($id: ID!, $after: Int) { roomEvents(roomId: $id, afte
   ... on MessageDeleted { messageId messageSeq actor { name } }
 } }`
 
+const QUOTES = `subscription ($id: ID!, $after: Int) { roomEvents(roomId: $id, after: $after) {
+  seq ... on MessageSent { message { text replyTo { text } } }
+} }`
+
 describe('deleting a message', () => {
   const nodes = useNodes()
   const url = () => nodes().urls[0] ?? ''
@@ -25,6 +29,23 @@ describe('deleting a message', () => {
   }
   const remove = (who: Person, messageId: string) =>
     attempt<{ messageId: string }>(url(), who, 'deleteMessage', { messageId }, 'messageId')
+
+  it('keeps its text from whoever asks for it from then on, also where it was just live', async () => {
+    const { ada, bo, cy, roomId } = await scene()
+    const live = subscribe(ada.connect(), LOG, { id: roomId })
+    await live.next()
+    const { id, seq } = await bo.send(roomId, 'a secret')
+    const reply = await ada.send(roomId, 'what?', { replyToId: id })
+    for (const text of ['a secret', 'what?']) {
+      expect((await live.next()).data?.roomEvents).toMatchObject({ message: { text } })
+    }
+    await remove(bo, id)
+    expect((await live.next()).data?.roomEvents).toMatchObject({ __typename: 'MessageDeleted' })
+    const later = subscribe(cy.connect(), QUOTES, { id: roomId, after: seq - 1 })
+    expect((await later.next()).data?.roomEvents).toEqual({ seq, message: { text: '', replyTo: null } })
+    const quoting = { seq: reply.seq, message: { text: 'what?', replyTo: { text: '' } } }
+    expect((await later.next()).data?.roomEvents).toEqual(quoting)
+  })
 
   it('empties it in history, in replies to it and in the log, and tells whoever is there', async () => {
     const { ada, bo, roomId } = await scene()

@@ -68,6 +68,24 @@ describe('appending messages', () => {
   const seqOf = (outcome: AppendOutcome) => ('message' in outcome ? outcome.message.seq : outcome.outcome)
   const asSent = (value: unknown): unknown => JSON.parse(JSON.stringify(value))
 
+  it('still goes by the functions that nodes of the version before call, until the last of them is gone', async () => {
+    const roomId = await room()
+    const [first, second] = [message(roomId), message(roomId)]
+    const one = db.runPrepared({ name: '', text: 'SELECT * FROM append_message($1, $2, $3, $4, $5, $6)' }, [
+      ...[first.id, roomId, ada, 'by itself', null, null],
+    ])
+    expect(await one).toMatchObject([{ outcome: 'SENT', seq: 1 }])
+    const group = db.runPrepared({ name: '', text: 'SELECT * FROM append_messages($1, $2, $3, $4, $5, $6, $7)' }, [
+      ...[[roomId], [second.id], [roomId], [ada], ['in a group'], [null], [null]],
+    ])
+    expect(await group).toContainEqual(expect.objectContaining({ outcome: 'SENT', seq: 2 }))
+    const found = await findMessages(db, [first.id, second.id])
+    expect(found.map(({ seq, mentions, attachments }) => [seq, mentions, attachments]).toSorted()).toEqual([
+      [1, [], []],
+      [2, [], []],
+    ])
+  })
+
   /** One message of every kind, in rooms of their own, with what should become of each. */
   async function everyKind(): Promise<[AppendOutcome['outcome'], NewMessage][]> {
     const [open, other, hidden] = [await room({ members: [ada, bob] }), await room(), await room({ kind: 'PRIVATE' })]

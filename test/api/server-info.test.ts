@@ -31,22 +31,41 @@ describe('serverInfo', () => {
         MAX_BODY_BYTES: '150000',
         WS_MAX_PAYLOAD_BYTES: '80000',
         MAX_SUBSCRIPTIONS_PER_CONNECTION: '7',
+        UPLOAD_MAX_BYTES: '5000',
+        MAX_FILE_BYTES: '7000',
+        UPLOAD_BYTES_PER_DAY: '9000000000',
+        FILES_ALLOWED_TYPES: 'image/*,text/plain',
       },
     })
     const query = `{ serverInfo { name version capabilities limits {
-      messageCharacters requestBytes webSocketMessageBytes subscriptionsPerConnection pageSize } } }`
+      messageCharacters requestBytes webSocketMessageBytes subscriptionsPerConnection pageSize
+      attachmentsPerMessage uploadBytes fileBytes fileBytesPerDay fileTypes unsentFiles } } }`
     const { data } = await post(nodes.urls[0] ?? '', query)
     const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'))
     expect(data?.serverInfo).toEqual({
       name: 'Sohbet',
       version,
-      capabilities: expect.arrayContaining(['rooms', 'messages', 'history', 'presence', 'resume', 'subscriptions-sse']),
+      capabilities: expect.arrayContaining([
+        'rooms',
+        'messages',
+        'history',
+        'presence',
+        'resume',
+        'subscriptions-sse',
+        'uploads-tus',
+      ]),
       limits: {
         messageCharacters: 123,
         requestBytes: 150_000,
         webSocketMessageBytes: 80_000,
         subscriptionsPerConnection: 7,
         pageSize: 100,
+        attachmentsPerMessage: 10,
+        uploadBytes: 5_000,
+        fileBytes: 7_000,
+        fileBytesPerDay: 9_000_000_000,
+        fileTypes: ['image/*', 'text/plain'],
+        unsentFiles: 100,
       },
     })
   })

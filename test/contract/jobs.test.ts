@@ -93,7 +93,13 @@ describe('jobs', () => {
     const [dead] = await eventually(async () => {
       const found = await jobs.listDead({ limit: 10 })
       expect(found).toEqual([
-        { id: expect.any(String), kind: 'greet', data: { name: 'Ada' }, failedAt: expect.any(Date) },
+        {
+          id: expect.any(String),
+          kind: 'greet',
+          data: { name: 'Ada' },
+          error: 'not today',
+          failedAt: expect.any(Date),
+        },
       ])
       return found
     })
@@ -122,6 +128,21 @@ describe('jobs', () => {
     for (const name of ['second', 'third']) await jobs.send(GREET_ONCE, { name }, { key: 'a' })
     release()
     await eventually(() => expect(started).toEqual(['first', 'second']))
+  })
+
+  it('wait as long as they are to by the database’s clock, whatever the node’s says', async () => {
+    const { url, db } = await openDatabase()
+    const jobs = await startJobs(url, (jobs) => jobs.handle(GREET, async () => {}))
+    const now = Date.now
+    Date.now = () => now() + 3_600_000
+    try {
+      await jobs.send(GREET, { name: 'Ada' }, { delayMs: 90_500 })
+    } finally {
+      Date.now = now
+    }
+    const rows = await db.$queryRaw<{ waitsMs: number }[]>`
+      SELECT (extract(epoch FROM start_after - created_on) * 1000)::int AS "waitsMs" FROM pgboss.job WHERE name = 'greet'`
+    expect(rows).toEqual([{ waitsMs: 90_500 }])
   })
 
   it('of a node that was killed are done by another', async () => {
@@ -156,6 +177,26 @@ describe('jobs', () => {
     release()
     await stopping
     expect(greeted).toEqual(['Ada'])
+  })
+
+  it('that do not end hold up no stop for longer than they may', async () => {
+    const { url } = await openDatabase()
+    let isStarted = false
+    const jobs = await startJobs(url, (jobs) =>
+      jobs.handle(GREET, () => {
+        isStarted = true
+        return new Promise(() => {})
+      }),
+    )
+    await jobs.send(GREET, { name: 'Ada' })
+    await eventually(() => expect(isStarted).toBe(true))
+    await jobs.stop(2_000)
+  })
+
+  it('refuse to start where there are no tables, as after `prisma migrate deploy` alone, and say what helps', async () => {
+    const { url, db } = await openDatabase()
+    await db.$executeRaw`DROP SCHEMA pgboss CASCADE`
+    await expect(startJobs(url, () => {})).rejects.toThrow('run "npm run migrate" first')
   })
 
   it('refuse to start on tables of another version', async () => {

@@ -3,6 +3,9 @@
 import type { SendHistory, StoredEvent, StoredRoom } from './history.ts'
 import type { Violation } from './violation.ts'
 
+/** What becomes of a repetition when its author has left meanwhile. */
+const MEMBERSHIP: ReadonlySet<string> = new Set(['NOT_FOUND', 'NOT_A_MEMBER'])
+
 export function checkSends(sends: readonly SendHistory[], rooms: ReadonlyMap<string, StoredRoom>): Violation[] {
   const rows = new Map<string, StoredEvent[]>()
   for (const { room, events } of rooms.values()) {
@@ -37,7 +40,8 @@ function checkSend(send: SendHistory, rows: readonly StoredEvent[]): Violation[]
   const isTold = (row: StoredEvent) => acks.every(({ seq, id }) => seq === row.seq && id === row.id)
   if (rows.length > 0 && !rows.some(isTold)) report('contradiction', 'an answer names another message')
   // After a repetition the refusal may stand for a later attempt than the one that was stored.
-  if (refusals.length > 0 && attempts === 1 && rows.length > 0) report('contradiction', 'a refused message was stored')
+  const isFinal = attempts === 1 || refusals.some((code) => !MEMBERSHIP.has(code))
+  if (refusals.length > 0 && isFinal && rows.length > 0) report('contradiction', 'a refused message was stored')
   return found
 }
 

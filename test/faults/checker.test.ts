@@ -3,40 +3,12 @@ import { describe, expect, it } from 'vitest'
 import { checkHistory, countViolations } from './checker.ts'
 import type { History, SeenItem, StoredEvent, StoredRoom, StreamHistory } from './history.ts'
 import { type ModelOptions, makeCorrectHistory } from './history-model.ts'
-import { Random } from './random.ts'
+import { expectCaught, OPTIONS, type Planting, pickWhere } from './planting.ts'
+import type { Random } from './random.ts'
 import { describeViolation } from './violation.ts'
 
-const OPTIONS = fc.record({
-  seed: fc.nat(),
-  users: fc.integer({ min: 3, max: 6 }),
-  rooms: fc.integer({ min: 1, max: 3 }),
-  steps: fc.integer({ min: 30, max: 150 }),
-})
-
-const kindsOf = (history: History) => [...new Set(checkHistory(history).map(({ kind }) => kind))].toSorted()
 const isEvent = ({ type }: SeenItem) => type !== 'CaughtUp'
 const openingsOf = (history: History) => history.streams.flatMap(({ openings }) => openings)
-
-/** What is changed, once where a history offers it; null where it does not. */
-type Planting = (history: History, random: Random) => boolean | null
-
-function pickWhere<T>(items: readonly T[], fits: (item: T) => boolean, random: Random): T | null {
-  const fitting = items.filter(fits)
-  return fitting.length === 0 ? null : random.pick(fitting)
-}
-
-/** Plants into copies of many correct histories, and expects each to be caught as no other than these. */
-function expectCaught(plant: Planting, ...expected: string[]): void {
-  let planted = 0
-  const tryOne = ({ seed, ...options }: ModelOptions) => {
-    const history = structuredClone(makeCorrectHistory({ seed, ...options }))
-    if (!plant(history, new Random(seed + 1))) return
-    planted += 1
-    expect(kindsOf(history)).toEqual(expected)
-  }
-  fc.assert(fc.property(OPTIONS, tryOne), { numRuns: 200 })
-  expect(planted).toBeGreaterThan(50)
-}
 
 /** Changes what an opening holds; the model's lists are not readonly to its own tests. */
 function planInOpening(
@@ -213,7 +185,7 @@ describe('the checker', () => {
       const room = random.pick(rooms)
       const row = make(room)
       if (!row) return null
-      const blank = { type: 'RoomUpdated', id: null, user: null, clientMessageId: null }
+      const blank = { type: 'RoomUpdated', id: null, user: null, actor: null, clientMessageId: null }
       const lastSeq = newHead(room.lastSeq)
       // The model's rooms are not readonly to its own tests.
       return (
@@ -263,7 +235,7 @@ describe('the checker', () => {
   })
 
   it('catches a message that nobody has sent', () => {
-    const message = { type: 'MessageSent', id: 'x', user: 'user0', clientMessageId: 'x' }
+    const message = { type: 'MessageSent', id: 'x', user: 'user0', actor: 'user0', clientMessageId: 'x' }
     expectCaught(
       withRow(() => message, oneMore),
       'foreign',

@@ -1,6 +1,8 @@
 // Judges a history: pure, and by nothing but what clients saw and what the database holds. It must catch every broken
 // promise of its kinds and must not cry wolf: where a history cannot prove a violation, there is none.
 
+import { checkFiles } from './check-files.ts'
+import { checkNotifications } from './check-notifications.ts'
 import { checkRights } from './check-rights.ts'
 import { checkSends } from './check-sends.ts'
 import { checkStream } from './check-streams.ts'
@@ -17,6 +19,8 @@ export function checkHistory(history: History): Violation[] {
       return [...checkStream(stream, stored), ...checkRights(stream, stored, history.memberships)]
     }),
     ...history.presence.flatMap(checkPresence),
+    ...checkNotifications(history),
+    ...checkFiles(history),
   ]
 }
 
@@ -32,6 +36,13 @@ export function countViolations(violations: readonly Violation[]): Record<Violat
     foreign: 0,
     ghost: 0,
     unseen: 0,
+    untold: 0,
+    retold: 0,
+    misdirected: 0,
+    miscounted: 0,
+    pending: 0,
+    fileLost: 0,
+    orphan: 0,
   }
   for (const { kind, seqs } of violations) counts[kind] += Math.max(1, seqs.length)
   return counts

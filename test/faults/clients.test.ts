@@ -8,11 +8,15 @@ import { withDatabase } from '../support/stored-rows.ts'
 import { checkHistory } from './checker.ts'
 import { FaultClient } from './clients.ts'
 import { readStoredRooms } from './database-history.ts'
-import type { StreamHistory } from './history.ts'
+import type { NotificationHistory, StreamHistory } from './history.ts'
 import { Random } from './random.ts'
 import { TcpProxy } from './tcp-proxy.ts'
 
 const NEVER_MS = 3_600_000
+const NOBODY_TOLD = {
+  ...{ absentees: [], stored: [], targets: [], deliveries: [], received: [], pending: [], unread: [] },
+} satisfies NotificationHistory
+const NO_FILES = { stored: [], objects: [], downloads: [] }
 
 const nodes = useNodes()
 let proxy: TcpProxy
@@ -36,6 +40,8 @@ function startClient({ id, token }: Person, room: string, paces: { sendEveryMs?:
     rooms: [{ room, after: 0, isWriter: true }],
     pickUrl: () => `http://127.0.0.1:${proxy.port}/graphql`,
     random: new Random(clients.length + 1),
+    addressees: new Map(),
+    fileShare: 0,
     sendEveryMs: NEVER_MS,
     breakEveryMs: NEVER_MS,
     ...paces,
@@ -78,6 +84,8 @@ async function judge(privateRoom: string): Promise<unknown[]> {
     rooms: rooms.filter(({ room }) => room === privateRoom),
     memberships: [],
     presence: [],
+    notifications: NOBODY_TOLD,
+    files: NO_FILES,
   })
 }
 

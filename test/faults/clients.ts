@@ -4,13 +4,16 @@
 import { type Client, createClient } from 'graphql-ws'
 import { WebSocket } from 'ws'
 import { post } from '../support/graphql-over-http.ts'
-import type { Opening, SendHistory, StreamHistory } from './history.ts'
+import type { Addressee } from './absentees.ts'
+import { textOf, uploadFile } from './files.ts'
+import type { Opening, SendHistory, SentFile, StreamHistory } from './history.ts'
 import type { Random } from './random.ts'
 
 /** How long a client waits for the handshake, the acknowledgement or a pong before it drops the socket. */
 const PATIENCE_MS = 2_500
 const PING_EVERY_MS = 2_000
 const MAX_SENDS_IN_FLIGHT = 4
+const UPLOAD_ATTEMPTS = 10
 
 const ROOM_EVENTS = `subscription ($roomId: ID!, $after: Int) {
   roomEvents(roomId: $roomId, after: $after) { __typename seq ... on MessageSent { message { id } } }
@@ -38,6 +41,10 @@ export interface FaultClientOptions {
   /** Of any node, chosen anew for each connection. */
   pickUrl: () => string
   random: Random
+  /** By room: whom a message may mention or reply to. */
+  addressees: ReadonlyMap<string, readonly Addressee[]>
+  /** Of its messages so many carry a file: from 0 to 1. */
+  fileShare: number
   sendEveryMs: number
   breakEveryMs: number
 }
@@ -198,13 +205,27 @@ export class FaultClient {
   }
 
   async #send(room: string, clientMessageId: string): Promise<void> {
-    const { random, user, name } = this.#options
-    const send: SendHistory = { client: name, user, room, clientMessageId, attempts: 0, acks: [], refusals: [] }
-    this.sends.push(send)
+    const { random, user, name, addressees, fileShare } = this.#options
+    const { text, replyToId, ...meant } = compose(clientMessageId, addressees.get(room) ?? [], random)
     this.pendingSends += 1
+    const attachments = random.chance(fileShare) ? await this.#upload(clientMessageId) : []
+    const send = {
+      client: name,
+      user,
+      room,
+      clientMessageId,
+      attempts: 0,
+      acks: [],
+      refusals: [],
+      ...meant,
+      attachments,
+    }
+    this.sends.push(send)
     const input = {
       roomId: room,
-      text: `${clientMessageId} says something`,
+      text,
+      replyToId,
+      ...(attachments.length === 0 ? {} : { attachmentIds: attachments.map(({ id }) => id) }),
       // Read whenever the message is put on the wire.
       get clientMessageId() {
         send.attempts += 1
@@ -219,12 +240,26 @@ export class FaultClient {
     this.pendingSends -= 1
   }
 
+  /** A file for this message; none where it does not succeed. */
+  async #upload(clientMessageId: string): Promise<SentFile[]> {
+    const { random, pickUrl } = this.#options
+    const text = textOf(clientMessageId, random)
+    for (let attempt = 0; attempt < UPLOAD_ATTEMPTS && !this.#leaving.signal.aborted; attempt++) {
+      const file = await uploadFile(pickUrl(), this.token, text)
+      if (file) return [file]
+      await this.#pause(random.integer(100, 500))
+    }
+    return []
+  }
+
   /** Whether the answer has settled it. */
   async #judge(send: SendHistory, answer: Promise<Result<SendData> | null>): Promise<boolean> {
     const result = await answer
     if (result === null) return false
     const { sentMessage, code } = result.data?.sendMessage ?? {}
     if (sentMessage) send.acks.push({ seq: sentMessage.seq, id: sentMessage.id })
+    // To be sent again, as it is.
+    else if (code === 'ATTACHMENT_NOT_READY') return false
     else if (code !== undefined) send.refusals.push(code)
     else {
       const isRetryable = result.errors?.every(({ extensions }) => extensions?.retryable === true) ?? false
@@ -299,6 +334,23 @@ export class FaultClient {
       signal.addEventListener('abort', finish)
     })
   }
+}
+
+interface Composed extends Pick<SendHistory, 'mentions' | 'repliesTo'> {
+  text: string
+  replyToId: string | null
+}
+
+/** Now and then it is meant for somebody. */
+function compose(clientMessageId: string, addressees: readonly Addressee[], random: Random): Composed {
+  const nobody = { text: `${clientMessageId} says something`, replyToId: null, mentions: [], repliesTo: null }
+  if (addressees.length === 0) return nobody
+  const { user, name, message } = random.pick(addressees)
+  const choice = random.fraction()
+  if (choice < 0.01) return { ...nobody, text: `${clientMessageId} asks @room`, mentions: 'EVERYBODY' }
+  if (choice < 0.09) return { ...nobody, text: `${clientMessageId} asks @${name} about it`, mentions: [user] }
+  if (choice < 0.15) return { ...nobody, replyToId: message, repliesTo: user }
+  return nobody
 }
 
 /** A handshake over a link that says nothing must end. */

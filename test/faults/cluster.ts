@@ -2,6 +2,7 @@
 // to Postgres and to Redis, and clients have one way to each node.
 
 import pg from 'pg'
+import webPush from 'web-push'
 import { FaultNode, FaultPostgres, FaultRedis } from './processes.ts'
 import { TcpProxy } from './tcp-proxy.ts'
 
@@ -19,7 +20,14 @@ const SETTINGS = {
   PRESENCE_TTL_MS: '6000',
   PRESENCE_GRACE_MS: '500',
   PRESENCE_COALESCE_MS: '100',
+  NOTIFICATION_WINDOW_MS: '2000',
+  OUTBOUND_PRIVATE_ADDRESSES: 'allow',
+  OUTBOUND_TIMEOUT_MS: '1500',
+  DELIVERY_RETRY_FIRST_MS: '200',
 }
+
+/** Longer than a node waits for a webhook or a push service. */
+export const LATE_MS = 2_000
 
 const NODE_STARTS = 10
 
@@ -30,27 +38,36 @@ export interface Member {
   readonly toRedis: TcpProxy
 }
 
+export interface ClusterOptions {
+  /** Hears of nodes that end by themselves; they are started again. */
+  onAccident: (what: string) => void
+  /** Of all nodes, beside the usual ones. */
+  settings: Readonly<Record<string, string>>
+}
+
 export class Cluster {
   readonly postgres: FaultPostgres
   readonly redis: FaultRedis
   readonly members: Member[] = []
   readonly #onAccident: (what: string) => void
+  readonly #keys = webPush.generateVAPIDKeys()
+  readonly #more: Readonly<Record<string, string>>
   #isStopping = false
 
-  private constructor(postgres: FaultPostgres, redis: FaultRedis, onAccident: (what: string) => void) {
+  private constructor(postgres: FaultPostgres, redis: FaultRedis, { onAccident, settings }: ClusterOptions) {
     this.#onAccident = onAccident
+    this.#more = settings
     this.postgres = postgres
     this.redis = redis
   }
 
-  /** `onAccident` hears of nodes that end by themselves; they are started again. */
-  static async start(nodes: number, onAccident: (what: string) => void): Promise<Cluster> {
+  static async start(nodes: number, options: ClusterOptions): Promise<Cluster> {
     const postgres = await FaultPostgres.start()
     const redis = await FaultRedis.start().catch(async (error) => {
       await postgres.stop()
       throw error
     })
-    const cluster = new Cluster(postgres, redis, onAccident)
+    const cluster = new Cluster(postgres, redis, options)
     try {
       for (let index = 0; index < nodes; index++) await cluster.#addMember(`node ${index + 1}`)
     } catch (error) {
@@ -120,7 +137,11 @@ export class Cluster {
     const toRedis = await TcpProxy.start({ targetPort: this.redis.port, isRedis: true })
     const url = new URL(this.postgres.url)
     url.port = String(toPostgres.port)
-    const settings = { ...SETTINGS, DATABASE_URL: url.href, REDIS_URL: `redis://127.0.0.1:${toRedis.port}` }
+    const vapid = { VAPID_PUBLIC_KEY: this.#keys.publicKey, VAPID_PRIVATE_KEY: this.#keys.privateKey }
+    const settings = {
+      ...{ ...SETTINGS, ...vapid, VAPID_SUBJECT: 'mailto:chat@example.com' },
+      ...{ DATABASE_URL: url.href, REDIS_URL: `redis://127.0.0.1:${toRedis.port}`, ...this.#more },
+    }
     // The node's port is known when it is ready.
     const sockets = await TcpProxy.start({ targetPort: 1 })
     const onAccident = (what: string) => {

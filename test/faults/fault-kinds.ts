@@ -4,12 +4,15 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { eventually } from '../support/eventually.ts'
 import type { Cluster, Member } from './cluster.ts'
-import { isPaused, type PostgresEnd } from './processes.ts'
+import { holdsPort, isPaused, type PostgresEnd } from './processes.ts'
 import type { Random } from './random.ts'
+import type { KeptRequest, Receiver, ReceiverMode } from './receivers.ts'
 import type { ProxyHits, TcpProxy } from './tcp-proxy.ts'
 
 export interface Stage {
   readonly cluster: Cluster
+  /** The webhooks and the push service. */
+  readonly receivers: readonly Receiver[]
   /** How many sends have been acknowledged so far. */
   acknowledged(): number
 }
@@ -17,7 +20,7 @@ export interface Stage {
 export interface FaultKind {
   readonly name: string
   /** One of each lane may happen at a time: they do not take away what the other needs to hit. */
-  readonly lane: 'processes' | 'network'
+  readonly lane: 'processes' | 'network' | 'receivers'
   /** Says what it met. */
   inject(stage: Stage, random: Random): Promise<string>
 }
@@ -30,6 +33,7 @@ const LINK_NAMES: Readonly<Record<Link, string>> = { toRedis: 'redis', toPostgre
 
 export const FAULT_KINDS: readonly FaultKind[] = [
   { name: 'node-kill', lane: 'processes', inject: killNode },
+  { name: 'delivery-kill', lane: 'processes', inject: killDeliverer },
   { name: 'node-stop', lane: 'processes', inject: stopNode },
   { name: 'clock-jump', lane: 'processes', inject: turnClock },
   { name: 'redis-kill', lane: 'processes', inject: killRedis },
@@ -40,6 +44,7 @@ export const FAULT_KINDS: readonly FaultKind[] = [
   { name: 'pool-termination', lane: 'processes', inject: terminateBackends },
   { name: 'checkpointer-pause', lane: 'processes', inject: pauseCheckpointer },
   { name: 'publish-drop', lane: 'network', inject: dropPublishes },
+  ...(['fail', 'hang', 'late', 'cut'] as const).map(receiverFault),
   ...(['toRedis', 'toPostgres', 'sockets'] as const).flatMap((link) => networkFaults(link)),
 ]
 
@@ -53,14 +58,72 @@ async function killNode({ cluster }: Stage, random: Random): Promise<string> {
   return `${member.node.name} with ${clients} clients`
 }
 
+/** kill -9 of the node that is in the middle of a delivery: the receiver has the request, and has not answered yet. */
+async function killDeliverer({ cluster, receivers }: Stage, random: Random): Promise<string> {
+  const keepAll = (keeps: boolean) => {
+    for (const receiver of receivers) receiver.keeps = keeps
+  }
+  keepAll(true)
+  try {
+    const { member, kept } = await eventually(() => findDeliverer(cluster, receivers), { timeoutMs: HIT_TIMEOUT_MS })
+    const { telling } = kept
+    const ending = await member.node.end('SIGKILL')
+    if (ending !== 'SIGKILL') throw new Error(`${member.node.name} was not killed: ${ending}`)
+    await hit(() => kept.isGone, 'the connection of the killed node is still there')
+    if (telling.status !== null) throw new Error('the delivery was answered')
+    keepAll(false)
+    await delay(random.integer(0, 500))
+    await cluster.startNode(member)
+    return `${member.node.name} with version ${telling.version} of a notification for ${telling.target}`
+  } finally {
+    keepAll(false)
+  }
+}
+
+/** A node with a request that is kept. */
+async function findDeliverer(
+  cluster: Cluster,
+  receivers: readonly Receiver[],
+): Promise<{ member: Member; kept: KeptRequest }> {
+  for (const kept of receivers.flatMap((receiver) => [...receiver.kept])) {
+    for (const member of cluster.running) {
+      const { pid } = member.node
+      if (pid !== null && !kept.isGone && (await holdsPort(pid, kept.senderPort))) return { member, kept }
+    }
+  }
+  throw new Error('no node delivers anything')
+}
+
+/** All at once: one of them may have nothing to come just then. */
+function receiverFault(mode: Exclude<ReceiverMode, 'answer'>): FaultKind {
+  return {
+    name: `receivers-${mode}`,
+    lane: 'receivers',
+    async inject({ receivers }, random) {
+      const met = () => sum(receivers, (receiver) => receiver.met[mode])
+      const before = met()
+      for (const receiver of receivers) receiver.mode = mode
+      try {
+        await hit(() => met() > before, 'nobody delivered anything')
+        await delay(random.integer(200, 1_500))
+        return `${met() - before} deliveries`
+      } finally {
+        for (const receiver of receivers) receiver.mode = 'answer'
+      }
+    },
+  }
+}
+
 /** As a deploy does: it has to say goodbye to everybody and to end in order. */
 async function stopNode({ cluster }: Stage, random: Random): Promise<string> {
   const member = await pickMember(cluster, random, ({ sockets }) => sockets.connections > 0)
   const clients = member.sockets.connections
+  const startedAtMs = performance.now()
   const ending = await member.node.end('SIGTERM')
-  if (ending !== 0) throw new Error(`${member.node.name} ended with ${ending}`)
+  const tookMs = Math.round(performance.now() - startedAtMs)
+  if (ending !== 0) throw new Error(`${member.node.name} ended with ${ending} after\n${member.node.lastLines}`)
   await cluster.startNode(member)
-  return `${member.node.name} with ${clients} clients`
+  return `${member.node.name} with ${clients} clients, in ${tookMs} ms`
 }
 
 /** There and back: by a minute and a half, this way or that. */

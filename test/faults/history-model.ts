@@ -1,15 +1,20 @@
 // Makes histories in which every promise is kept, of all shapes: for the checker's own tests.
 
 import type {
+  Absentee,
+  Download,
   History,
   MembershipChange,
   Opening,
   PresenceReport,
   SendHistory,
+  SentFile,
   StoredEvent,
+  StoredFile,
   StoredRoom,
   StreamHistory,
 } from './history.ts'
+import { type ModelDuty, tellCorrectly } from './notification-model.ts'
 import { Random } from './random.ts'
 
 export interface ModelOptions {
@@ -36,13 +41,31 @@ export function makeCorrectHistory({ seed, users, rooms, steps }: ModelOptions):
     memberships: models.flatMap(({ changes }) => changes),
     rooms: models.map((model) => model.stored),
     presence: models.flatMap((model) => model.presence()),
+    notifications: tellCorrectly(
+      models.flatMap(({ duties }) => duties),
+      models.flatMap(({ absentees }) => absentees),
+      random.fork(),
+    ),
+    files: {
+      stored: models.flatMap(({ files }) => files),
+      objects: models.flatMap(({ files }) => files.flatMap(({ keys }) => keys)),
+      downloads: models.flatMap(({ downloads }) => downloads),
+    },
   }
 }
+
+/** Members of every room who never read; they want to be told of everything, of what is meant for them, and of nothing. */
+const ABSENTEES = ['ALL', 'MENTIONS', 'NONE'] as const
 
 class RoomModel {
   readonly streams: StreamHistory[] = []
   readonly sends: SendHistory[] = []
   readonly changes: MembershipChange[] = []
+  readonly absentees: readonly Absentee[]
+  /** What somebody has to be told of. */
+  readonly duties: ModelDuty[] = []
+  readonly files: StoredFile[] = []
+  readonly downloads: Download[] = []
   readonly #room: string
   readonly #isPrivate: boolean
   readonly #random: Random
@@ -62,13 +85,19 @@ class RoomModel {
       this.#append('MemberJoined', user)
       this.#members.add(user)
     }
+    this.absentees = ABSENTEES.map((level) => ({ user: `absentee ${level}`, room, level, isSteady: true }))
+    for (const { user } of this.absentees) {
+      this.#append('MemberJoined', user, people[0])
+      this.duties.push({ user, room, kind: 'ROOM_ADDED', message: null })
+    }
     for (const user of people) {
       this.streams.push({ client: `client of ${user}`, user, room, openings: [], mustReachHead: false })
     }
   }
 
   get stored(): StoredRoom {
-    return { room: this.#room, isPrivate: this.#isPrivate, lastSeq: this.#events.length, events: this.#events }
+    const [lastSeq, events] = [this.#events.length, this.#events]
+    return { room: this.#room, isPrivate: this.#isPrivate, isDirect: false, lastSeq, events }
   }
 
   step(): void {
@@ -102,29 +131,83 @@ class RoomModel {
     return !this.#isPrivate || this.#members.has(user)
   }
 
-  #append(type: string, user: string, id: string | null = null, clientMessageId: string | null = null): StoredEvent {
-    const event = { seq: this.#events.length + 1, type, id, user, clientMessageId }
-    this.#events.push(event)
-    return event
+  #append(type: string, user: string, actor: string | null = user): StoredEvent {
+    return this.#appendAll({ type, user, actor, id: null, clientMessageId: null })
+  }
+
+  #appendAll(event: Omit<StoredEvent, 'seq'>): StoredEvent {
+    const appended = { seq: this.#events.length + 1, ...event }
+    this.#events.push(appended)
+    return appended
   }
 
   #send(user: string): void {
     const number = this.#events.length
     const clientMessageId = `${user} ${number}`
     const id = `${this.#room} message ${number}`
-    const { seq } = this.#append('MessageSent', user, id, clientMessageId)
+    const { seq } = this.#appendAll({ type: 'MessageSent', user, actor: user, id, clientMessageId })
     const acks = Array.from({ length: this.#random.integer(0, 2) }, () => ({ seq, id }))
     const attempts = acks.length + this.#random.integer(2, 3)
     const refusals = this.#random.chance(0.1) ? ['NOT_FOUND'] : []
     const client = `client of ${user}`
-    this.sends.push({ client, user, room: this.#room, clientMessageId, attempts, acks, refusals })
+    const meant = this.#meanSomebody(id)
+    this.sends.push({
+      client,
+      user,
+      room: this.#room,
+      clientMessageId,
+      attempts,
+      acks,
+      refusals,
+      ...meant,
+      attachments: this.#attach(id),
+    })
+  }
+
+  /** Uploads files for it and fetches them again. */
+  #attach(message: string): SentFile[] {
+    const count = this.#random.chance(0.2) ? this.#random.integer(1, 3) : 0
+    return Array.from({ length: count }, (_, index) => {
+      const id = `file ${index} of ${message}`
+      const digest = `bytes of ${id}`
+      this.files.push({ id, message, status: 'READY', keys: [`${id}/upload`] })
+      this.downloads.push({ file: id, digest, answer: '200' })
+      return { id, digest }
+    })
+  }
+
+  /** Mentions some, or replies to one, and notes who is to be told of it. */
+  #meanSomebody(message: string): Pick<SendHistory, 'mentions' | 'repliesTo'> {
+    const names = this.absentees.map(({ user }) => user)
+    const mentions = this.#random.chance(0.1) ? 'EVERYBODY' : names.filter(() => this.#random.chance(0.1))
+    const repliesTo = this.#random.chance(0.2) ? this.#random.pick(names) : null
+    for (const { user, level, room } of this.absentees) {
+      if (level === 'NONE') continue
+      const duty = { user, room, message }
+      if (mentions === 'EVERYBODY' || mentions.includes(user)) this.duties.push({ ...duty, kind: 'MENTION' })
+      else if (repliesTo === user) this.duties.push({ ...duty, kind: 'REPLY' })
+      else if (level === 'ALL') this.duties.push({ ...duty, kind: 'MESSAGE' })
+    }
+    return { mentions, repliesTo }
   }
 
   #sendInVain(user: string): void {
     const refusals = this.#random.chance(0.5) ? ['NOT_FOUND'] : []
     const clientMessageId = `${user} in vain ${this.sends.length}`
     const client = `client of ${user}`
-    this.sends.push({ client, user, room: this.#room, clientMessageId, attempts: 1, acks: [], refusals })
+    // What was uploaded for it is cleaned up.
+    const meant = { mentions: [], repliesTo: null }
+    this.sends.push({
+      client,
+      user,
+      room: this.#room,
+      clientMessageId,
+      attempts: 1,
+      acks: [],
+      refusals,
+      ...meant,
+      attachments: [],
+    })
   }
 
   #goOn(stream: StreamHistory): void {

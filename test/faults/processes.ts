@@ -3,7 +3,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFile, rm } from 'node:fs/promises'
+import { readdir, readFile, readlink, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
@@ -150,6 +150,17 @@ export class FaultNode {
     return this.#url
   }
 
+  /** Null where it does not run. */
+  get pid(): number | null {
+    const child = this.#child
+    return child && isRunning(child) ? (child.pid ?? null) : null
+  }
+
+  /** What it wrote last. */
+  get lastLines(): string {
+    return this.#output.trimEnd().split('\n').slice(-ACCIDENT_LINES).join('\n')
+  }
+
   /** Resolves when it is ready. */
   async start(): Promise<void> {
     this.#isExpectedToEnd = false
@@ -168,8 +179,7 @@ export class FaultNode {
       const wasReady = this.#url !== null
       this.#url = null
       if (wasReady && !this.#isExpectedToEnd) {
-        const last = this.#output.trimEnd().split('\n').slice(-ACCIDENT_LINES).join('\n')
-        this.#onAccident(`${this.name} ended by itself with ${signal ?? code} after\n${last}`)
+        this.#onAccident(`${this.name} ended by itself with ${signal ?? code} after\n${this.lastLines}`)
       }
     })
     const find = () => {
@@ -214,4 +224,18 @@ function isRunning({ exitCode, signalCode }: ChildProcess): boolean {
 export async function isPaused(pid: number): Promise<boolean> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
   return stat.slice(stat.lastIndexOf(')') + 2).startsWith('T')
+}
+
+/** Whether the process holds the end of a TCP connection that has this port, as the kernel says. */
+export async function holdsPort(pid: number, port: number): Promise<boolean> {
+  const table = await readFile('/proc/net/tcp', 'utf8')
+  const local = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`
+  const row = table
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .find((columns) => columns[1] === local && columns[9] !== '0')
+  const socket = `socket:[${row?.[9]}]`
+  const files = await readdir(`/proc/${pid}/fd`).catch(() => [])
+  const links = await Promise.all(files.map((file) => readlink(`/proc/${pid}/fd/${file}`).catch(() => '')))
+  return links.includes(socket)
 }

@@ -4,11 +4,11 @@
 
 import { inspect, parseArgs } from 'node:util'
 import { checkHistory, countViolations } from './checker.ts'
-import { Cluster } from './cluster.ts'
-import { comparePresence, readToHead, settleSends } from './convergence.ts'
+import { comparePresence, readFiles, readToHead, settleNotifications, settleSends } from './convergence.ts'
 import { type InjectedFault, injectFaults } from './fault-plan.ts'
-import { type History, MARKS } from './history.ts'
+import { type History, MARKS, type NotificationHistory } from './history.ts'
 import { Random } from './random.ts'
+import { openStage, type Stage } from './stage.ts'
 import { Town } from './town.ts'
 import { describeViolation } from './violation.ts'
 
@@ -20,7 +20,7 @@ const SHOWN_SURPRISES = 10
 const { values } = parseArgs({
   options: {
     seed: { type: 'string', default: String(Math.floor(Math.random() * 1_000_000)) },
-    seconds: { type: 'string', default: '60' },
+    seconds: { type: 'string', default: '35' },
     clients: { type: 'string', default: '200' },
     rooms: { type: 'string', default: '24' },
     nodes: { type: 'string', default: '3' },
@@ -31,7 +31,7 @@ const seed = readNumber('seed', 0)
 const lastsMs = readNumber('seconds', 1) * 1_000
 const startedAtMs = performance.now()
 
-let cluster: Cluster | null = null
+let stage: Stage | null = null
 let town: Town | null = null
 /** What no fault explains: a node that ended by itself. */
 const accidents: string[] = []
@@ -41,17 +41,18 @@ setTimeout(() => {
   void endWith(1)
 }, lastsMs + CLOSING_TIMEOUT_MS).unref()
 try {
-  cluster = await Cluster.start(readNumber('nodes', 2), (what) => {
+  const onAccident = (what: string) => {
     say(what)
     accidents.push(what)
-  })
-  await endWith(await run(cluster))
+  }
+  stage = await openStage(readNumber('nodes', 2), onAccident)
+  await endWith(await run(stage))
 } catch (error) {
   say(inspect(error))
   await endWith(1)
 }
 
-async function run(cluster: Cluster): Promise<number> {
+async function run({ cluster, places, receivers, folders }: Stage): Promise<number> {
   const random = new Random(seed)
   say(`seed ${seed}: ${values.nodes} nodes, ${values.clients} clients in ${values.rooms} rooms`)
   const options = {
@@ -61,14 +62,19 @@ async function run(cluster: Cluster): Promise<number> {
     sendEveryMs: 1_200,
     breakEveryMs: 8_000,
   }
-  const people = await Town.found(cluster, random.fork(), options)
+  const people = await Town.found(cluster, places, random.fork(), options)
   town = people
   people.start()
   say('all clients are on their way')
   const acknowledged = () => countSends(people, ({ acks }) => acks.length > 0)
   const only = values.only.split(',').filter(Boolean)
-  const stage = { cluster, acknowledged }
-  const faults = await injectFaults({ stage, random: random.fork(), lastsMs, only, onFault: sayFault })
+  const faults = await injectFaults({
+    stage: { cluster, receivers, acknowledged },
+    random: random.fork(),
+    lastsMs,
+    only,
+    onFault: sayFault,
+  })
   cluster.heal()
   say('the faults are over')
   await people.calmDown()
@@ -76,16 +82,20 @@ async function run(cluster: Cluster): Promise<number> {
   const rooms = await readToHead(cluster, people)
   say('everybody has read up to the head, or has had the time to')
   const presence = await comparePresence(cluster, people)
+  const notifications = await settleNotifications(cluster, people, places)
+  say('everybody was told of everything, or has waited long enough')
+  const files = await readFiles(cluster, people, folders)
   const { changes: memberships } = people
   const streams = people.clients.flatMap((client) => client.streams)
-  const sends = people.clients.flatMap((client) => client.sends)
+  const sends = [...people.firstSends, ...people.clients.flatMap((client) => client.sends)]
   const failures = [
     ...faults.flatMap(({ kind, failure }) => (failure === null ? [] : [`${kind} did not hit: ${failure}`])),
     ...accidents.map((what) => what.split('\n', 1).join()),
     ...people.failures,
+    ...receivers.flatMap(({ surprises }) => surprises),
     ...(isSettled ? [] : ['some sends did not come to an end']),
   ]
-  return report({ streams, sends, memberships, rooms, presence }, faults, failures)
+  return report({ streams, sends, memberships, rooms, presence, notifications, files }, faults, failures)
 }
 
 function report(history: History, faults: readonly InjectedFault[], failures: readonly string[]): number {
@@ -121,11 +131,30 @@ function report(history: History, faults: readonly InjectedFault[], failures: re
     gaps: counts.gap,
     contradictions: counts.contradiction,
     foreign: counts.foreign,
+    ...figuresOf(history.notifications),
+    files: history.files.stored.filter(({ message }) => message !== null).length,
+    notificationsLost: counts.untold,
+    notificationsDoubled: counts.retold,
+    misdirected: counts.misdirected,
+    miscounted: counts.miscounted,
+    pending: counts.pending,
+    filesLost: counts.fileLost,
+    orphans: counts.orphan,
     seconds: Math.round((performance.now() - startedAtMs) / 1_000),
     seed,
   }
   process.stdout.write(`FAULTS ${JSON.stringify(figures)}\n`)
   return violations.length === 0 && failures.length === 0 ? 0 : 1
+}
+
+/** How many events people were told of, by how many requests, and how many of those said what was said before. */
+function figuresOf({ stored, received }: NotificationHistory) {
+  const distinct = new Set(received.map(({ target, identity }) => `${target} ${identity}`))
+  return {
+    notifications: stored.reduce((sum, { count }) => sum + count, 0),
+    deliveries: distinct.size,
+    redeliveries: received.length - distinct.size,
+  }
 }
 
 /** Not violations, for nothing was lost; but no correct server answers so. */
@@ -157,6 +186,6 @@ function readNumber(name: 'seed' | 'seconds' | 'clients' | 'rooms' | 'nodes', mi
 /** Whatever was started ends first; what is only starting ends with this process. */
 async function endWith(exitCode: number): Promise<void> {
   await town?.close()
-  await cluster?.stop()
+  await stage?.close()
   process.exit(exitCode)
 }

@@ -1,11 +1,13 @@
 // The people and rooms of a run, and what they do: clients that talk, and members of private rooms who go and come back.
 
 import { setTimeout as delay } from 'node:timers/promises'
+import { type AbsentUser, type Addressee, chooseLevel, makeAbsentUser, makeWebhooks, writeOnce } from './absentees.ts'
 import { changeUntilCertain, createRoom, type FaultUser, makeUser, type PickUrl } from './api.ts'
 import { FaultClient } from './clients.ts'
 import type { Cluster } from './cluster.ts'
-import type { MembershipChange } from './history.ts'
+import type { Absentee, MembershipChange, SendHistory, Target } from './history.ts'
 import type { Random } from './random.ts'
+import type { Receiver } from './receivers.ts'
 
 export interface TownOptions {
   clients: number
@@ -15,39 +17,63 @@ export interface TownOptions {
   breakEveryMs: number
 }
 
+/** Where people's notifications go to. */
+export interface Receivers {
+  readonly webhooks: readonly Receiver[]
+  readonly pushService: Receiver
+}
+
 interface TownRoom {
   id: string
   isPrivate: boolean
+  isDirect: boolean
   owner: FaultUser
+  /** Those who have clients. */
   members: FaultUser[]
+  absent: AbsentUser[]
 }
 
 /** Every tenth client is a second device of the user before. */
 const DEVICE_EVERY = 10
 const OUTSIDERS_PER_PRIVATE_ROOM = 2
 const CHANGE_EVERY_MS = 400
+const FILE_SHARE = 0.04
+const ABSENTEES_PER_ROOM = 3
+const ROOMS_PER_ABSENTEE = 3
+/** So many other rooms for each direct one. */
+const ROOMS_PER_DIRECT_ROOM = 6
 
 export class Town {
   readonly clients: FaultClient[] = []
   readonly rooms: TownRoom[] = []
   readonly changes: MembershipChange[] = []
+  readonly absentees: Absentee[] = []
+  readonly absentUsers: AbsentUser[] = []
+  /** The webhooks, and the absent users' browsers. */
+  readonly targets: Target[] = []
+  /** What the absent users wrote before all else. */
+  readonly firstSends: SendHistory[] = []
   readonly failures: string[] = []
   readonly #cluster: Cluster
   readonly #random: Random
   readonly #options: TownOptions
+  readonly #receivers: Receivers
+  /** By room: whom its messages can be meant for. */
+  readonly #addressees = new Map<string, Addressee[]>()
   /** Who has left or is about to, as room and user. */
   readonly #away = new Set<string>()
   #isRestless = true
   #isOver = false
 
-  private constructor(cluster: Cluster, random: Random, options: TownOptions) {
+  private constructor(cluster: Cluster, receivers: Receivers, random: Random, options: TownOptions) {
     this.#cluster = cluster
+    this.#receivers = receivers
     this.#random = random
     this.#options = options
   }
 
-  static async found(cluster: Cluster, random: Random, options: TownOptions): Promise<Town> {
-    const town = new Town(cluster, random, options)
+  static async found(cluster: Cluster, receivers: Receivers, random: Random, options: TownOptions): Promise<Town> {
+    const town = new Town(cluster, receivers, random, options)
     await town.#build()
     return town
   }
@@ -88,24 +114,61 @@ export class Town {
     const userCount = clients - Math.floor(clients / DEVICE_EVERY)
     const users = await inBatches(userCount, (index) => makeUser(this.pickUrl, `user-${index + 1}`))
     const places = users.map(() => this.#random.shuffled([...Array(rooms).keys()]).slice(0, roomsPerClient))
-    const made = await inBatches(rooms, (index) => {
-      const members = users.filter((_, user) => places[user]?.includes(index))
-      return this.#makeRoom(index, members)
+    const absent = await this.#makeAbsentUsers(Math.ceil((rooms * ABSENTEES_PER_ROOM) / ROOMS_PER_ABSENTEE))
+    const directRooms = Math.ceil(rooms / ROOMS_PER_DIRECT_ROOM)
+    const made = await inBatches(rooms + directRooms, (index) => {
+      const own = absent.filter((_, place) => (index - place + rooms) % rooms < ROOMS_PER_ABSENTEE)
+      if (index >= rooms) return this.#makeDirectRoom(users[index - rooms], absent[index - rooms])
+      return this.#makeRoom(
+        index,
+        users.filter((_, user) => places[user]?.includes(index)),
+        own,
+      )
     })
     this.rooms.push(...made)
+    await this.#settleAbsentees()
     let user = 0
     for (let index = 0; index < clients; index++) {
       const isSecondDevice = index % DEVICE_EVERY === DEVICE_EVERY - 1
-      this.#addClient(`client-${index + 1}`, users[isSecondDevice ? user - 1 : user++], roomsPerClient)
+      this.#addClient(`client-${index + 1}`, users[isSecondDevice ? user - 1 : user++])
     }
   }
 
-  async #makeRoom(index: number, members: FaultUser[]): Promise<TownRoom> {
+  async #makeAbsentUsers(count: number): Promise<AbsentUser[]> {
+    const { webhooks, pushService } = this.#receivers
+    this.targets.push(...(await makeWebhooks(this.pickUrl, webhooks)))
+    const made = await inBatches(count, (index) => makeAbsentUser(this.pickUrl, index, pushService))
+    this.targets.push(...made.flatMap(({ targets }) => targets))
+    this.absentUsers.push(...made.map(({ user }) => user))
+    return this.absentUsers
+  }
+
+  /** First everybody says what they want to be told of, and then there is something to tell. */
+  async #settleAbsentees(): Promise<void> {
+    const places = this.rooms.flatMap((room) => room.absent.map((user) => ({ room, user })))
+    const random = this.#random.fork()
+    for (const { room, user } of places) {
+      this.absentees.push(await chooseLevel(this.pickUrl, user, room, random))
+    }
+    for (const { room, user } of places) {
+      const { send, addressee } = await writeOnce(this.pickUrl, user, room.id)
+      this.firstSends.push(send)
+      this.#addressees.set(room.id, [...(this.#addressees.get(room.id) ?? []), addressee])
+    }
+  }
+
+  async #makeDirectRoom(owner: FaultUser | undefined, other: AbsentUser | undefined): Promise<TownRoom> {
+    if (!owner || !other) throw new Error('there are more direct rooms than people for them')
+    const id = await createRoom(this.pickUrl, owner, { kind: 'DIRECT', memberIds: [other.id] })
+    return { id, isPrivate: true, isDirect: true, owner, members: [owner], absent: [other] }
+  }
+
+  async #makeRoom(index: number, members: FaultUser[], absent: AbsentUser[]): Promise<TownRoom> {
     const isPrivate = index % 3 === 0
     const [owner, ...others] = members
     if (!owner) throw new Error('a room without members: take more clients or fewer rooms')
     const kind = isPrivate ? 'PRIVATE' : 'PUBLIC'
-    const memberIds = others.map(({ id }) => id)
+    const memberIds = [...absent, ...others].map(({ id }) => id)
     const id = await createRoom(this.pickUrl, owner, {
       name: `Room ${index + 1}`,
       kind,
@@ -117,13 +180,13 @@ export class Town {
         : { token: tokenOf(others, userId), field: 'joinRoom' as const, input: { roomId: id } }
       await changeUntilCertain(this.pickUrl, change.token, change, () => this.#isOver)
     }
-    return { id, isPrivate, owner, members }
+    return { id, isPrivate, isDirect: false, owner, members, absent }
   }
 
-  #addClient(name: string, user: FaultUser | undefined, roomsPerClient: number): void {
+  #addClient(name: string, user: FaultUser | undefined): void {
     if (!user) throw new Error('there are fewer users than clients')
     const random = this.#random.fork()
-    const own = this.rooms.filter(({ members }) => members.includes(user)).slice(0, roomsPerClient)
+    const own = this.rooms.filter(({ members }) => members.includes(user))
     const closed = this.rooms.filter(({ isPrivate, members }) => isPrivate && !members.includes(user))
     // They knock again and again, and must never be let in.
     const share = (OUTSIDERS_PER_PRIVATE_ROOM * closed.length) / this.#options.clients
@@ -139,6 +202,8 @@ export class Town {
         ],
         pickUrl: () => `http://127.0.0.1:${random.pick(this.#cluster.members).sockets.port}/graphql`,
         random,
+        addressees: this.#addressees,
+        fileShare: FILE_SHARE,
         sendEveryMs: this.#options.sendEveryMs,
         breakEveryMs: this.#options.breakEveryMs,
       }),
@@ -147,12 +212,12 @@ export class Town {
 
   /** Members of private rooms leave and are added again some time later. */
   async #moveAbout(): Promise<void> {
-    const closed = this.rooms.filter(({ isPrivate, members }) => isPrivate && members.length > 1)
+    const closed = this.rooms.filter(({ isPrivate, isDirect, members }) => isPrivate && !isDirect && members.length > 1)
     while (closed.length > 0) {
       await delay(this.#random.waitMs(CHANGE_EVERY_MS))
       if (!this.#isRestless) return
       const room = this.#random.pick(closed)
-      const user = this.#random.pick(room.members.slice(1))
+      const user = this.#random.pick([...room.members.slice(1), ...room.absent.filter(({ isSteady }) => !isSteady)])
       const key = `${room.id} ${user.id}`
       if (this.#away.has(key)) continue
       this.#away.add(key)

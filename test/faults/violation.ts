@@ -11,6 +11,13 @@ import type { History, Opening, SeenItem, SendHistory, StoredEvent, StreamHistor
  * - `contradiction`: an answer to a send says something else than another, or than the database.
  * - `foreign`: a stream brought what the database does not hold there, or the database holds what nobody has sent.
  * - `ghost`, `unseen`: a node names a user who is not there, or does not name one who is.
+ * - `untold`: somebody was not told of what they had to be told of, in their inbox or on a device.
+ * - `retold`: somebody was told of something as another thing again.
+ * - `misdirected`: somebody was told of what is nothing to them.
+ * - `miscounted`: the numbers that are told are not those that are stored.
+ * - `fileLost`: a message lacks a file that it was sent with, or the file is not whole.
+ * - `orphan`: the storage holds what nobody knows.
+ * - `pending`: the service has not done what it owed, though it had the time.
  */
 export type ViolationKind =
   | 'lost'
@@ -22,6 +29,13 @@ export type ViolationKind =
   | 'foreign'
   | 'ghost'
   | 'unseen'
+  | 'untold'
+  | 'retold'
+  | 'misdirected'
+  | 'miscounted'
+  | 'pending'
+  | 'fileLost'
+  | 'orphan'
 
 export interface Violation {
   readonly kind: ViolationKind

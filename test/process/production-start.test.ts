@@ -2,6 +2,7 @@ import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
+import webPush from 'web-push'
 import { SETTINGS } from '../../src/config-settings.ts'
 import { eventually } from '../support/eventually.ts'
 import { createTestDatabase, type TestDatabase, urlOf } from '../support/postgres-server.ts'
@@ -28,6 +29,12 @@ const complete = (): Record<string, string> => ({
   PRESENCE_GRACE_MS: '100',
   DRAIN_WINDOW_MS: '200',
 })
+
+/** All three of them: one without the others is a problem of its own. */
+const vapid = (): Record<string, string> => {
+  const { publicKey, privateKey } = webPush.generateVAPIDKeys()
+  return { VAPID_PUBLIC_KEY: publicKey, VAPID_PRIVATE_KEY: privateKey, VAPID_SUBJECT: 'mailto:chat@example.com' }
+}
 
 const program = (file: string, env: Record<string, string>) => ({
   command: process.execPath,
@@ -76,7 +83,7 @@ describe('the settings of production', () => {
   })
 
   // Any text will do for those left out.
-  type Checked = Exclude<keyof typeof SETTINGS, 'dataDir' | 'jwtIssuer' | 'jwtAudience'>
+  type Checked = Exclude<keyof typeof SETTINGS, 'dataDir' | 'filesDir' | 'filesTempDir' | 'jwtIssuer' | 'jwtAudience'>
   const malformed: Record<Checked, string> = {
     nodeEnv: 'staging',
     host: 'http://localhost',
@@ -102,6 +109,37 @@ describe('the settings of production', () => {
     presenceTtlMs: '0.5',
     presenceGraceMs: '-5',
     presenceCoalesceMs: 'soon',
+    filesUrlSecret: 'short',
+    filesUrlTtlMs: '1h',
+    maxFileBytes: '3GB',
+    uploadMaxBytes: '-1',
+    uploadBytesPerDay: '10',
+    unsentFilesHours: '0',
+    publicUrl: 'chat.example.com',
+    s3Bucket: 'My Bucket',
+    s3Region: 'eu west',
+    s3Endpoint: 'minio:9000',
+    s3PublicEndpoint: 'https://s3.example.com/files',
+    s3ForcePathStyle: 'yes',
+    s3AccessKeyId: 'an id',
+    s3SecretAccessKey: `a ${PASSWORD}`,
+    s3TimeoutMs: '15s',
+    filesAllowedTypes: 'png',
+    filesScannerUrl: 'icap://scanner',
+    filesScannerTimeoutMs: '2m',
+    filesMaxImagePixels: '1',
+    filesImageProcesses: '0',
+    vapidPublicKey: 'BPublic',
+    vapidPrivateKey: 'private',
+    vapidSubject: 'http://example.com',
+    outboundPrivateAddresses: 'true',
+    outboundTimeoutMs: '10s',
+    deliveryRetryFirstMs: '0',
+    deliveryRetryForMs: 'a day',
+    webhookDisableAfterMs: '0',
+    deliveryLogDays: '0',
+    notificationWindowMs: '1m',
+    notificationRetentionDays: 'for ever',
     drainWindowMs: 'soon',
     shutdownTimeoutMs: '0',
   }
@@ -110,7 +148,8 @@ describe('the settings of production', () => {
   it.each(Object.keys(malformed) as Checked[])('stop the start when malformed, by name: %s', async (key) => {
     const { name, format } = SETTINGS[key]
     const { JWT_SECRET = '', ...others } = complete()
-    const env = { ...others, ...(key === 'jwksUrl' ? {} : { JWT_SECRET }), [name]: malformed[key] }
+    const secret: Record<string, string> = key === 'jwksUrl' ? {} : { JWT_SECRET }
+    const env = { ...others, ...secret, ...(key.startsWith('vapid') ? vapid() : {}), [name]: malformed[key] }
     expectRefused(await runToEnd(program('main', env)), [
       expect.stringMatching(/^The settings do not fit \(in production, because \w+ is set\):$/),
       expect.toSatisfy(

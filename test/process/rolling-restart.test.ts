@@ -3,10 +3,10 @@
 
 import { afterEach, expect, it } from 'vitest'
 import { checkHistory } from '../faults/checker.ts'
-import { Cluster } from '../faults/cluster.ts'
-import { comparePresence, readToHead, settleSends } from '../faults/convergence.ts'
+import { comparePresence, readFiles, readToHead, settleNotifications, settleSends } from '../faults/convergence.ts'
 import { MARKS } from '../faults/history.ts'
 import { Random } from '../faults/random.ts'
+import { openStage } from '../faults/stage.ts'
 import { Town } from '../faults/town.ts'
 import { eventually } from '../support/eventually.ts'
 
@@ -20,10 +20,10 @@ afterEach(async () => {
 
 it(`loses, doubles and shows nothing (seed ${SEED})`, { timeout: 150_000 }, async () => {
   const accidents: string[] = []
-  const cluster = await Cluster.start(2, (what) => accidents.push(what))
-  opened.push(() => cluster.stop())
+  const { cluster, places, folders, close } = await openStage(2, (what) => accidents.push(what))
+  opened.push(close)
   const random = new Random(SEED)
-  const town = await Town.found(cluster, random, {
+  const town = await Town.found(cluster, places, random, {
     ...{ clients: 60, rooms: 8, roomsPerClient: 3 },
     ...{ sendEveryMs: 400, breakEveryMs: 60_000 },
   })
@@ -48,8 +48,11 @@ it(`loses, doubles and shows nothing (seed ${SEED})`, { timeout: 150_000 }, asyn
   const rooms = await readToHead(cluster, town)
   const presence = await comparePresence(cluster, town)
   const streams = town.clients.flatMap((client) => client.streams)
-  const sends = town.clients.flatMap((client) => client.sends)
-  expect(checkHistory({ streams, sends, memberships: town.changes, rooms, presence })).toEqual([])
+  const sends = [...town.firstSends, ...town.clients.flatMap((client) => client.sends)]
+  const notifications = await settleNotifications(cluster, town, places)
+  const files = await readFiles(cluster, town, folders)
+  const history = { streams, sends, memberships: town.changes, rooms, presence, notifications, files }
+  expect(checkHistory(history)).toEqual([])
   // Whatever was answered was answered well: what could not be was asked again elsewhere.
   expect(town.clients.flatMap(({ surprises }) => surprises)).toEqual([])
   expect([accidents, town.failures]).toEqual([[], []])

@@ -45,6 +45,7 @@ function openEndpoint() {
     services: {} as never,
     authenticate: async () => null,
     corsOrigins: [],
+    maxBodyBytes: 1_000_000,
     graphiql: null,
     logger: createLogger('fatal'),
   })

@@ -36,6 +36,10 @@ const LEFT_OUT = new Set([
   'Membership.room',
   'Membership.user',
   'User.lastSeenAt',
+  'User.notifications',
+  'User.notificationSettings',
+  'User.pushSubscriptions',
+  'User.unreadNotificationCount',
 ])
 const isLeftOut = (path: string) => LEFT_OUT.has(path)
 

@@ -7,10 +7,13 @@ import { CloseCode, createClient } from 'graphql-ws'
 import { afterEach, describe, expect, it } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 import { SETTINGS } from '../../src/config-settings.ts'
+import { MAX_FILE_NAME_CHARACTERS } from '../../src/files/file-name.ts'
+import { MAX_UNSENT_FILES } from '../../src/files/upload-service.ts'
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from '../../src/graphql/builder.ts'
 import { ERROR_CODES } from '../../src/platform/errors.ts'
 import { MAX_NAMED } from '../../src/presence/room-roster.ts'
 import { CLOSE_CODES } from '../../src/transport/close-codes.ts'
+import { MAX_FILES_PER_REQUEST } from '../../src/transport/multipart-request.ts'
 import { CONNECTION_INIT_TIMEOUT_MS } from '../../src/transport/websocket-server.ts'
 import { startProxy } from '../support/cuttable-proxy.ts'
 import { readDocument, runProgram, snippetsOf, tableBelow } from '../support/document.ts'
@@ -63,6 +66,7 @@ describe('the error codes of docs/protocol.md', () => {
     for (const extensions of met) expect(extensions?.retryable ?? false).toBe(retry.get(String(extensions?.code)))
     expect(refused.errors?.[0]?.extensions).toMatchObject({ fromSeq: 2 })
     expect([...retry].filter(([, retryable]) => retryable).map(([code]) => code)).toEqual([
+      'ATTACHMENT_NOT_READY',
       'TOKEN_EXPIRED',
       'TOKEN_REVOKED',
       'UNAVAILABLE',
@@ -235,6 +239,14 @@ describe('the transports of docs/protocol.md', () => {
   })
 })
 
+describe('the capabilities of docs/protocol.md', () => {
+  it('are those of a server with files', async () => {
+    const { data } = await post(url(), '{ serverInfo { capabilities } }')
+    const rows = tableBelow(markdown, 'Capabilities')
+    expect(data?.serverInfo).toEqual({ capabilities: rows.map(([name]) => unquoted(name)) })
+  })
+})
+
 describe('the limits of docs/protocol.md', () => {
   const rows = tableBelow(markdown, 'Limits')
 
@@ -257,6 +269,10 @@ describe('the limits of docs/protocol.md', () => {
   const deep = `${'lastMessage { room { '.repeat(10)}id${' } }'.repeat(10)}`
   const anyId = Buffer.from('Room:00000000-0000-7000-8000-000000000000').toString('base64url')
 
+  const manyAttachments = Array.from({ length: 11 }, (_, i) =>
+    Buffer.from(`Attachment:00000000-0000-7000-8000-0000000000${10 + i}`).toString('base64url'),
+  )
+
   const measured: Record<string, number | ((who: Person) => Promise<string | number | undefined>)> = {
     'Characters of a message': named('sendMessage', { roomId: anyId, text: long }),
     'Characters of clientMessageId': named('sendMessage', { roomId: anyId, text: 'x', clientMessageId: long }),
@@ -274,6 +290,14 @@ describe('the limits of docs/protocol.md', () => {
     'Objects on a page': MAX_PAGE_SIZE,
     'Objects on a page, where nothing is asked': DEFAULT_PAGE_SIZE,
     "Bytes of an HTTP request's body": async () => nodes().config.http.maxBodyBytes,
+    'Attachments of a message': named('sendMessage', { roomId: anyId, text: 'x', attachmentIds: manyAttachments }),
+    'Bytes of a file by uploadFile': async () => nodes().config.uploads.maxUploadBytes,
+    'Bytes of a file by tus': async () => nodes().config.uploads.maxFileBytes,
+    'Bytes of files that a user uploads in a day': async () => nodes().config.uploads.maxBytesPerDay,
+    'Files of a user that are coming or not sent yet': MAX_UNSENT_FILES,
+    'Hours until a file that is not sent is removed': async () => nodes().config.uploads.unsentMs / 3_600_000,
+    "Characters of a file's name": MAX_FILE_NAME_CHARACTERS,
+    'Files in one request': MAX_FILES_PER_REQUEST,
     'Bytes of a WebSocket message': async () => nodes().config.limits.wsMaxPayloadBytes,
     'Operations at once on a WebSocket': async () => nodes().config.limits.maxSubscriptionsPerConnection,
     'Milliseconds until connection_init': CONNECTION_INIT_TIMEOUT_MS,
@@ -303,7 +327,7 @@ describe('the limits of docs/protocol.md', () => {
   it('name settings that exist', () => {
     const settings = rows.map(([, , setting]) => unquoted(setting)).filter((name) => name !== '')
     const known = Object.values(SETTINGS).map(({ name }) => name)
-    expect(settings).toHaveLength(5)
+    expect(settings).toHaveLength(9)
     for (const setting of settings) expect(known).toContain(setting)
   })
 })

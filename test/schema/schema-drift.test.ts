@@ -123,6 +123,11 @@ describe('a running node', () => {
           await client.dispose()
         }
       })
+    } else if (field.args.some(({ type }) => getNamedType(type).name === 'File')) {
+      it(`takes no ${path} but as a form, which needs a token: test/api/upload-requests.test.ts`, async () => {
+        const { errors } = await post(url(), query)
+        expect(errors).toMatchObject([{ extensions: { code: 'BAD_USER_INPUT' } }])
+      })
     } else {
       it(`answers ${path} with UNAUTHENTICATED without a token`, async () => {
         const { errors } = await post(url(), query)

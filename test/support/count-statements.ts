@@ -2,8 +2,8 @@
 
 import pg from 'pg'
 
-/** The nodes' own name for their connections: a test's own are not counted. */
-const APPLICATION_NAME = 'sohbet'
+/** The nodes' own names for their connections, for people and for jobs: a test's own are not counted. */
+type ApplicationName = 'sohbet' | 'sohbet-background'
 
 export interface Statement {
   /** White space is one space. */
@@ -20,12 +20,12 @@ export interface StatementCounter {
 }
 
 /** Counts from now on, until stopped, what is sent to this database, on connections old and new. */
-export function countStatements(databaseUrl: string): StatementCounter {
+export function countStatements(databaseUrl: string, of: ApplicationName = 'sohbet'): StatementCounter {
   const database = decodeURIComponent(new URL(databaseUrl).pathname.slice(1))
   let sent: Statement[] = []
   const original = pg.Client.prototype.query
   const counting = function (this: pg.Client, ...args: unknown[]): unknown {
-    if (this.database === database && applicationOf(this) === APPLICATION_NAME) sent.push(toStatement(args[0]))
+    if (this.database === database && applicationOf(this) === of) sent.push(toStatement(args[0]))
     return Reflect.apply(original, this, args)
   }
   // The driver has a dozen overloads; whatever comes in goes on unchanged.

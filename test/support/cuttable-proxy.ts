@@ -12,14 +12,36 @@ export interface CuttableProxy {
   close(): Promise<void>
 }
 
-/** In front of one node, or of those that `target` names for each new connection. */
-export async function startProxy(target: string | (() => string)): Promise<CuttableProxy> {
+/** `act` is called once a connection's client has sent so many bytes; without it, that connection is cut. */
+export interface ByteMark {
+  bytes: number
+  act?: () => void
+}
+
+/**
+ * In front of one node, or of those that `target` names for each new connection. Of the marks, the second counts once the
+ * first was reached, on another connection, and so on.
+ */
+export async function startProxy(
+  target: string | (() => string),
+  { marks = [] }: { marks?: readonly ByteMark[] } = {},
+): Promise<CuttableProxy> {
   const pick = typeof target === 'string' ? () => target : target
   const { pathname } = new URL(typeof target === 'string' ? target : 'http://nodes/graphql')
   const open = new Set<Socket>()
+  const ahead = [...marks]
   let connections = 0
   const server = createServer((client) => {
     connections++
+    let hasMetMark = false
+    client.on('data', () => {
+      const [mark] = hasMetMark ? [] : ahead
+      if (!mark || client.bytesRead < mark.bytes) return
+      hasMetMark = true
+      ahead.shift()
+      if (mark.act) mark.act()
+      else client.resetAndDestroy()
+    })
     const { hostname, port } = new URL(pick())
     const node = connect(Number(port), hostname)
     for (const [from, to] of [

@@ -13,8 +13,12 @@ import {
 import { Revocations } from '../../src/auth/revocation-service.ts'
 import { createAuth } from '../../src/auth/service.ts'
 import { Sessions } from '../../src/auth/sessions.ts'
-import { createPublisher } from '../../src/events/publisher.ts'
+import { createPublisher, type Publisher } from '../../src/events/publisher.ts'
 import { createTopicLog } from '../../src/events/topic-log.ts'
+import { appendUserEvent } from '../../src/events/user-log.ts'
+import { renditionKey, uploadKey } from '../../src/files/object-keys.ts'
+import { createFiles } from '../../src/files/service.ts'
+import { createUrlSigner } from '../../src/files/signed-url.ts'
 import type { Context, Services } from '../../src/graphql/context.ts'
 import { encodeGlobalId } from '../../src/graphql/global-id.ts'
 import { RoomRights } from '../../src/live/room-rights.ts'
@@ -22,9 +26,15 @@ import { createLive } from '../../src/live/service.ts'
 import { sendMessageRule } from '../../src/messages/input-rules.ts'
 import { createMessages } from '../../src/messages/service.ts'
 import { createMessageSource } from '../../src/messages/store.ts'
+import { createInbox } from '../../src/notifications/inbox-service.ts'
+import { createPush } from '../../src/notifications/push-service.ts'
+import { createNotificationSettings } from '../../src/notifications/settings-service.ts'
+import { createWebhooks } from '../../src/notifications/webhook-service.ts'
+import { createOperations } from '../../src/operations/service.ts'
 import { systemClock } from '../../src/platform/clock.ts'
 import { createDb } from '../../src/platform/db.ts'
 import { newId } from '../../src/platform/ids.ts'
+import { Jobs } from '../../src/platform/jobs.ts'
 import { createLogger } from '../../src/platform/logger.ts'
 import type { Viewer } from '../../src/platform/viewer.ts'
 import { createMemoryPresenceStore } from '../../src/presence/presence-store-memory.ts'
@@ -35,7 +45,7 @@ import { createRoomEventSource } from '../../src/rooms/event-source.ts'
 import { createRooms } from '../../src/rooms/service.ts'
 import { createServerInfo } from '../../src/server-info/service.ts'
 import { createUsers } from '../../src/users/service.ts'
-import { NO_ATTACHMENTS } from './no-attachments.ts'
+import { NOTIFICATION_EVENTS, type Told, tellOf } from './notification-story.ts'
 import { type LeaveOut, selectAll } from './schema-walk.ts'
 
 export interface LiveEvent {
@@ -69,7 +79,10 @@ const ITEMS = {
   ],
   messageAdded: ['a reply'],
   roomPresence: ['change', 'typing'],
-  viewerEvents: ['CaughtUp', 'RoomGained', 'ProfileUpdated', 'TokensRevoked', 'RoomLost'],
+  viewerEvents: [
+    ...(['CaughtUp', 'RoomGained', 'ProfileUpdated', 'TokensRevoked', 'AttachmentProcessed'] as const),
+    ...[...NOTIFICATION_EVENTS, 'RoomLost' as const],
+  ],
 } as const
 
 type Field = keyof typeof ITEMS
@@ -77,7 +90,7 @@ type Field = keyof typeof ITEMS
 /** Plays the story. Close it in the end. */
 export async function playStory(databaseUrl: string, makeSchema: () => GraphQLSchema): Promise<LiveSamples> {
   const schema = makeSchema()
-  const { context, close } = openServices(databaseUrl)
+  const { context, publisher, close, addAttachment } = openServices(databaseUrl)
   try {
     const [ada, bob] = [await signUp(context, 'Ada'), await signUp(context, 'Bob')]
     const asBob: Context = { ...context, viewer: bob }
@@ -101,7 +114,10 @@ export async function playStory(databaseUrl: string, makeSchema: () => GraphQLSc
     // Before anything happens: a later snapshot would show it already, and no change.
     const watched = streams.find(({ field }) => field === 'roomPresence')
     const events: LiveEvent[] = [{ field: 'roomPresence', event: (await watched?.stream.next())?.value }]
-    await play(context, { ada, bob, eve: await signUp(context, 'Eve'), roomId })
+    await addAttachment(bob)
+    const attachmentId = await addAttachment(ada)
+    const eve = await signUp(context, 'Eve')
+    await play({ ...context, publisher }, { ada, bob, eve, roomId, attachmentId })
     events.push({ field: 'viewerEvents', event: (await ahead.next()).value })
     // In memory presence is never lost.
     events.push({ field: 'roomPresence', event: { kind: 'unknown', since: new Date() } })
@@ -117,17 +133,25 @@ export async function playStory(databaseUrl: string, makeSchema: () => GraphQLSc
 }
 
 async function play(
-  { rooms, messages, users, presence, revocations }: Services,
-  { ada, bob, eve, roomId }: { ada: Viewer; bob: Viewer; eve: Viewer; roomId: string },
+  { rooms, messages, users, presence, revocations, push, ...told }: Services & Told,
+  {
+    ada,
+    bob,
+    eve,
+    roomId,
+    attachmentId,
+  }: { ada: Viewer; bob: Viewer; eve: Viewer; roomId: string; attachmentId: string },
 ) {
-  const write = (text: string, replyToId: string | null) =>
-    messages.sendMessage(ada, { roomId, text, replyToId, clientMessageId: newId(), attachmentIds: [] })
+  const write = (text: string, replyToId: string | null, attachmentIds: string[] = []) =>
+    messages.sendMessage(ada, { roomId, text, replyToId, clientMessageId: newId(), attachmentIds })
   await rooms.joinRoom(bob, roomId)
-  const { id } = await write('hello @room', null)
+  const { id } = await write('hello @room', null, [attachmentId])
   await write('a reply', id)
   const { id: deletedId } = await write('not this', null)
+  await push.subscribe(bob, { endpoint: 'https://push.example.com/bob', p256dh: '', auth: '', userAgent: null })
   await users.updateProfile(bob, { statusText: 'busy' })
   await revocations.revokeTokens(ada, bob.userId)
+  await tellOf(await write('hello @Bob', null), bob, told)
   await rooms.updateRoom(ada, roomId, { topic: 'Stories' })
   presence.enterRoom(roomId, { id: newId(), userId: ada.userId })
   await presence.setTyping(ada, roomId, true)
@@ -145,8 +169,16 @@ async function play(
   await rooms.archiveRoom(bob, roomId)
 }
 
+interface OpenedServices {
+  context: Context
+  publisher: Publisher
+  /** A picture that somebody has uploaded and that was processed; gives its id. */
+  addAttachment(viewer: Viewer): Promise<string>
+  close(): Promise<void>
+}
+
 /** The services as app.ts puts them together, in memory but for the database. */
-function openServices(databaseUrl: string): { context: Context; close(): Promise<void> } {
+function openServices(databaseUrl: string): OpenedServices {
   const db = createDb({ url: databaseUrl, poolSize: 3 })
   const bus = createMemoryEventBus()
   const logger = createLogger('fatal')
@@ -164,7 +196,10 @@ function openServices(databaseUrl: string): { context: Context; close(): Promise
     sweepIntervalMs: 60_000,
   })
   const rooms = createRooms({ db, publisher })
-  const messages = createMessages({ db, publisher, rooms, attachments: NO_ATTACHMENTS, clock: systemClock })
+  const signer = createUrlSigner({ secret: 'of the samples', ttlMs: 60_000, clock: systemClock })
+  const jobs = new Jobs({ url: databaseUrl, logger })
+  const files = createFiles({ db, jobs, rooms, uploads: null, signer, publicUrl: '' })
+  const messages = createMessages({ db, publisher, rooms, attachments: files.attachments, clock: systemClock })
   const store = createMemoryPresenceStore({ clock: systemClock, nodeId: newId() })
   const times = { ttlMs: 30_000, graceMs: 0, coalesceMs: 1 }
   const presence = createPresence({ store, bus, rooms, users, logger, ...times })
@@ -174,6 +209,12 @@ function openServices(databaseUrl: string): { context: Context; close(): Promise
     webSocketMessageBytes: 1,
     subscriptionsPerConnection: 1,
     pageSize: 1,
+    attachmentsPerMessage: 1,
+    uploadBytes: 1,
+    fileBytes: 1,
+    fileBytesPerDay: 1,
+    fileTypes: ['*/*'],
+    unsentFiles: 1,
   }
   const description = { name: 'Sohbet', version: '0', capabilities: [], limits }
   const serverInfo = createServerInfo({ description, db, bus, usesRedis: false, presence, clock: systemClock })
@@ -187,15 +228,44 @@ function openServices(databaseUrl: string): { context: Context; close(): Promise
       users,
       revocations,
       rooms,
+      files,
       messages,
       presence,
       live,
       serverInfo,
+      push: createPush({ db, targets: { allowsPrivate: false, allowsHttp: false }, vapidPublicKey: 'a key' }),
+      webhooks: createWebhooks({
+        db,
+        jobs: new Jobs({ url: databaseUrl, logger }),
+        clock: systemClock,
+        targets: { allowsPrivate: false, allowsHttp: false },
+        retryForMs: 0,
+      }),
+      inbox: createInbox({ db, publisher, rooms, messages, clock: systemClock }),
+      notificationSettings: createNotificationSettings({ db, publisher, rooms, onChanged: () => {} }),
+      operations: createOperations({ jobs: { listDead: async () => [], retryDead: async () => 0 } }),
       sendMessageRule: sendMessageRule(1_000),
+      maxUploadBytes: 1,
       viewer: null,
       session: null,
       connectionId: newId(),
       requestId: newId(),
+    },
+    publisher,
+    async addAttachment({ userId: uploaderId }) {
+      const id = newId()
+      const size = { contentType: 'image/webp', width: 3, height: 2, sizeBytes: 1 }
+      const objectKey = uploadKey(id)
+      const { kind, status } = { kind: 'IMAGE', status: 'READY' } as const
+      const renditions = [{ name: '160', objectKey: renditionKey(id, '160'), ...size }]
+      await db.attachment.create({
+        data: { id, uploaderId, name: 'a.webp', kind, status, objectKey, placeholder: 'AA==', renditions, ...size },
+      })
+      const [attachment] = await files.listAttachmentsByIds({ userId: uploaderId } as Viewer, [id]) // it asks no more
+      if (!attachment) throw new Error('the attachment is not there')
+      const event = { type: 'AttachmentProcessed', attachment } as const
+      publisher.publishEvents(await db.$transaction((tx) => appendUserEvent(tx, [uploaderId], event)))
+      return id
     },
     async close() {
       sessions.close()

@@ -1,13 +1,15 @@
 // The service as the tests run it: one or more nodes of this process, each with its own server, on one fresh database.
 
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { SignJWT } from 'jose'
 import { afterAll, beforeAll, describe, inject } from 'vitest'
-import { type App, startApp } from '../../src/app.ts'
+import { type App, type AppOptions, startApp } from '../../src/app.ts'
 import { type Config, loadConfig } from '../../src/config.ts'
 import { type Clock, systemClock } from '../../src/platform/clock.ts'
 import { createLogger } from '../../src/platform/logger.ts'
 import { startProxy } from './cuttable-proxy.ts'
-import { createTestDatabase } from './postgres-server.ts'
+import { createTestDatabase, temporaryFolder } from './postgres-server.ts'
 import { NO_REDIS, NO_REDIS_CLUSTER } from './provided.ts'
 
 export const TEST_SECRET = 'a secret of the tests, long enough for HS256'
@@ -30,6 +32,8 @@ export interface TestNodesOptions {
   /** Settings, as in the environment. */
   settings?: Record<string, string>
   clock?: Clock
+  /** How webhooks and push services are found, and which certificates of theirs are trusted. */
+  outbound?: AppOptions['outbound']
   /** Whether the nodes are met at one address, each new connection at the next of them. */
   isBalanced?: boolean
 }
@@ -44,8 +48,9 @@ const QUICK_SETTINGS = {
 }
 
 export async function startNodes(options: TestNodesOptions = {}): Promise<TestNodes> {
-  const { nodes = 1, redisUrl = null, settings = {}, clock = systemClock, isBalanced = false } = options
+  const { nodes = 1, redisUrl = null, settings = {}, clock = systemClock, outbound = {}, isBalanced = false } = options
   const database = await createTestDatabase(inject('postgresUrl'))
+  const folder = await temporaryFolder('files')
   // A database each; Redis is shared, where only sums over all rooms could meet: rooms and users have their own ids.
   const parsed = loadConfig({
     ...QUICK_SETTINGS,
@@ -56,12 +61,15 @@ export async function startNodes(options: TestNodesOptions = {}): Promise<TestNo
     REDIS_URL: redisUrl ?? 'redis://unused.invalid',
     DATABASE_POOL_SIZE: '5',
     GRAPHIQL: 'true',
+    FILES_DIR: join(folder, 'files'),
+    FILES_URL_SECRET: TEST_SECRET,
+    FILES_TEMP_DIR: join(folder, 'temp'),
     ...settings,
   })
   const config: Config = { ...parsed, redisUrl }
   const apps: App[] = []
   const addNode = async () => {
-    const app = await startApp({ config, logger: createLogger(config.logLevel), clock })
+    const app = await startApp({ config, logger: createLogger(config.logLevel), clock, outbound })
     apps.push(app)
     return app
   }
@@ -71,6 +79,7 @@ export async function startNodes(options: TestNodesOptions = {}): Promise<TestNo
     await Promise.allSettled(apps.map((app) => app.close()))
     await balancer?.close()
     await database.drop()
+    await rm(folder, { recursive: true, force: true })
   }
   try {
     for (let i = 0; i < nodes; i++) await addNode()

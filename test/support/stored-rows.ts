@@ -1,6 +1,16 @@
 import pg from 'pg'
 
-const TABLES = ['users', 'rooms', 'memberships', 'bans', 'messages', 'room_events', 'user_events'] as const
+const TABLES = [
+  'users',
+  'rooms',
+  'memberships',
+  'bans',
+  'messages',
+  'room_events',
+  'user_events',
+  'push_subscriptions',
+  'webhooks',
+] as const
 
 /** How many rows each table of a test's database holds. */
 export function countRows(databaseUrl: string): Promise<Record<string, number>> {

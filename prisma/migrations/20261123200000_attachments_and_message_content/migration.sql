@@ -91,8 +91,8 @@ SELECT json_build_object(
 )
 $$;
 
-DROP FUNCTION "append_messages"(UUID[], UUID[], UUID[], UUID[], TEXT[], UUID[], TEXT[]);
-DROP FUNCTION "append_message"(UUID, UUID, UUID, TEXT, UUID, TEXT);
+-- The functions of the same names without the last arguments stay: nodes of the version before call them until the last
+-- of them is gone. A later version drops them.
 
 -- Appends messages to the logs of their rooms: any number of messages, of any rooms, in one statement and one commit.
 --
