@@ -147,14 +147,17 @@ describe('consumers of notifications', () => {
         await new Promise((resolve) => setTimeout(resolve, 5))
       }
     })
-    for (let i = 0; i < 300; i++) await model.send(random.pick(nodes), random)
-    // On a fast machine the sends may be over before much was cut.
-    await eventually(async () => {
-      await model.send(random.pick(nodes), random)
-      expect(cut).toBeGreaterThan(20)
-    })
-    isSending = false
-    await Promise.all([cutting, ...crowding])
+    try {
+      for (let i = 0; i < 300; i++) await model.send(random.pick(nodes), random)
+      // On a fast machine the sends may be over before much was cut.
+      await eventually(async () => {
+        await model.send(random.pick(nodes), random)
+        expect(cut).toBeGreaterThan(20)
+      })
+    } finally {
+      isSending = false
+      await Promise.all([cutting, ...crowding])
+    }
     await expectDone()
 
     const told = await toldOf(model.room)
@@ -191,7 +194,8 @@ describe('consumers of notifications', () => {
     await eventually(async () => expect(await count(`SELECT count(*) ${inRoom}`)).toBe(members))
     for (let i = 0; i < 30; i++) await nodes[i % 2]?.send(ada, room, `@room ${i}`)
     await expectDone()
-    expect(await count(`SELECT count(*) ${inRoom}`)).toBe(members)
+    // Another one for those whose window was over between two of the sends: by how fast they were.
+    expect(await count(`SELECT count(*) ${inRoom}`)).toBeLessThan(members * 5)
     expect(await count(`SELECT sum(count) ${inRoom}`)).toBe(members * 31)
     // Told at once, and when the window was over; once more each where the sends took longer than it.
     const versions = (await count(`SELECT max(version) ${inRoom}`)) ?? 0

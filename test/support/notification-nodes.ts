@@ -10,7 +10,7 @@ import { createMessageSource } from '../../src/messages/store.ts'
 import type { NotificationChannel } from '../../src/notifications/channel.ts'
 import { createNotifications } from '../../src/notifications/service.ts'
 import { systemClock } from '../../src/platform/clock.ts'
-import { createDb } from '../../src/platform/db.ts'
+import { createDb, type Db } from '../../src/platform/db.ts'
 import { newId } from '../../src/platform/ids.ts'
 import { Jobs } from '../../src/platform/jobs.ts'
 import { createLogger } from '../../src/platform/logger.ts'
@@ -35,6 +35,9 @@ const recording: NotificationChannel = {
   },
 }
 
+/** The consumers' own connections, as app.ts names them: whoever sends must not be cut with them. */
+const BACKGROUND = 'sohbet-background'
+
 export type NotificationNode = Awaited<ReturnType<typeof startNotificationNode>>
 
 export async function startNotificationNode(
@@ -42,10 +45,12 @@ export async function startNotificationNode(
   { windowMs, sweepIntervalMs }: { windowMs: number; sweepIntervalMs: number },
 ) {
   const db = createDb({ url: databaseUrl, poolSize: 5 })
+  const background = createDb({ url: databaseUrl, poolSize: 4, applicationName: BACKGROUND })
   const bus = createMemoryEventBus()
   const logger = createLogger('fatal')
   const jobs = new Jobs({ url: databaseUrl, logger })
-  const log = createTopicLog(db, [createMessageSource(db), createRoomEventSource(db)])
+  const logOf = (pool: Db) => createTopicLog(pool, [createMessageSource(pool), createRoomEventSource(pool)])
+  const log = logOf(db)
   const onPublished = (event: LogEvent) => notifications.consumer.onPublished(event)
   const publisher = createPublisher({ bus, log, logger, onPublished })
   const users = createUsers({ db, publisher })
@@ -57,8 +62,8 @@ export async function startNotificationNode(
   const notifications = createNotifications({
     ...{
       db,
-      background: db,
-      log,
+      background,
+      log: logOf(background),
       publisher,
       jobs,
       rooms,
@@ -85,6 +90,7 @@ export async function startNotificationNode(
       await jobs.stop(5_000)
       await presence.close()
       await bus.close()
+      await background.$disconnect()
       await db.$disconnect()
     },
   }
@@ -94,7 +100,7 @@ export async function startNotificationNode(
 export async function cutTransactions(client: pg.Client): Promise<number> {
   const { rowCount } = await client.query(`
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE datname = current_database() AND application_name = 'sohbet' AND xact_start IS NOT NULL
+    WHERE datname = current_database() AND application_name = '${BACKGROUND}' AND xact_start IS NOT NULL
       AND pid <> pg_backend_pid() AND query LIKE '%"notification%'`)
   return rowCount ?? 0
 }
