@@ -62,7 +62,7 @@ async function makeFile(path: string, bytes: number): Promise<void> {
 }
 
 async function uploadToSohbet(plan: Plan, file: string): Promise<Run> {
-  const server = await startSohbet({ cpu: SERVER_CPU, settings: { FILES_MAX_BYTES: String(2 * plan.bytes) } })
+  const server = await startSohbet({ cpu: SERVER_CPU, settings: { MAX_FILE_BYTES: String(plan.bytes) } })
   try {
     const headers = { authorization: `Bearer ${await server.tokenOf('Ada')}` }
     const endpoint = `http://${server.host}:${server.port}/uploads`
