@@ -29,12 +29,12 @@ async function start(settings: Record<string, string>) {
   return { app, url: `${app.url}/graphql`, databaseUrl: nodes.databaseUrl }
 }
 
-/** Nobody can write to the room until the returned function is called. */
+/** Nobody can write to a room's log until the returned function is called; all else goes on. */
 async function lockRooms(databaseUrl: string): Promise<() => Promise<void>> {
   const client = new pg.Client({ connectionString: databaseUrl })
   await client.connect()
   await client.query('BEGIN')
-  await client.query('SELECT FROM rooms FOR UPDATE')
+  await client.query('SELECT FROM rooms FOR NO KEY UPDATE')
   let isOpen = true
   const unlock = async () => {
     if (isOpen) await client.end()
