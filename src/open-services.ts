@@ -9,6 +9,7 @@ import { createTokenVerifier } from './auth/token-verifier.ts'
 import type { Config } from './config.ts'
 import { createPublisher } from './events/publisher.ts'
 import type { LogEvent } from './events/room-event.ts'
+import { createRoomLogReader, type RoomLogReader } from './events/room-log-reader.ts'
 import { createTopicLog } from './events/topic-log.ts'
 import { parseLogTopic } from './events/topics.ts'
 import { MAX_UNSENT_FILES } from './files/upload-service.ts'
@@ -34,7 +35,7 @@ import type { Logger } from './platform/logger.ts'
 import type { Viewer } from './platform/viewer.ts'
 import { createPresence } from './presence/service.ts'
 import { Hub } from './realtime/hub.ts'
-import type { Entry, TopicLog } from './realtime/topic-log.ts'
+import type { Entry } from './realtime/topic-log.ts'
 import { createRoomEventSource } from './rooms/event-source.ts'
 import { createRooms } from './rooms/service.ts'
 import { createServerInfo, type ServerDescription } from './server-info/service.ts'
@@ -81,7 +82,7 @@ export async function openServices(parts: ServiceParts, opened: Closers) {
   const { config, logger, clock, db, background, jobs, realtime, description, dataDir } = parts
   const openedFiles = await openFilesIfAny(config, { dataDir, clock }, opened)
   const { bus, presenceStore } = realtime
-  const [log, backgroundLog] = [openLog(db), openLog(background)]
+  const [log, roomLog] = [createTopicLog(db, openRoomLogReader(db)), openRoomLogReader(background)]
   const publisher = createPublisher({ bus, log, logger, onPublished: (event) => consumer.onPublished(event) })
   const rights = new RoomRights()
   const observe = ({ event }: Entry<LogEvent>) => rights.observe(event)
@@ -107,7 +108,7 @@ export async function openServices(parts: ServiceParts, opened: Closers) {
   opened.add(() => presence.close())
   const { channel, push, webhooks } = await openChannels({ ...parts, rooms })
   const { consumer, ...notifications } = createNotifications({
-    ...{ db, background, log: backgroundLog, publisher, jobs, rooms, messages, presence, clock, logger },
+    ...{ db, background, roomLog, publisher, jobs, rooms, messages, presence, clock, logger },
     ...{ channel, ...config.notifications },
   })
   const live = createLive({ hub, rights, rooms, users, presence, openSession: sessions.open })
@@ -145,8 +146,8 @@ export async function openServices(parts: ServiceParts, opened: Closers) {
   return { services, authenticate, authorized, issueToken: signIn.issueToken, mounted, consumer }
 }
 
-function openLog(db: Db): TopicLog<LogEvent> {
-  return createTopicLog(db, [createMessageSource(db), createRoomEventSource(db)])
+function openRoomLogReader(db: Db): RoomLogReader {
+  return createRoomLogReader(db, [createMessageSource(db), createRoomEventSource(db)])
 }
 
 /** What clients are told. */

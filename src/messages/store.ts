@@ -76,12 +76,16 @@ const ROOM = Prisma.sql`(SELECT room_record(r) FROM "rooms" r WHERE r."id" = m."
 /** For messages of one room. */
 const ROOM_IN_FIRST_ROW = Prisma.sql`CASE WHEN m."seq" = (SELECT min("seq") FROM page) THEN ${ROOM} END`
 
+const ADDRESSED = Prisma.sql`AND (m."mentions" IS NOT NULL OR m."reply_to_id" IS NOT NULL)`
+
 /** The messages with `after < seq < before`: the first or the last `limit` of them. */
 export interface MessageRange {
   after: number
   before: number
   limit: number
   from: 'start' | 'end'
+  /** Only those that mention somebody or reply. */
+  addressedOnly?: boolean
 }
 
 /**
@@ -93,10 +97,11 @@ export async function readMessages(
   roomId: string,
   ranges: readonly [MessageRange, ...MessageRange[]],
 ): Promise<MessageRecord[]> {
-  const scans = ranges.map(({ after, before, limit, from }) => {
+  const scans = ranges.map(({ after, before, limit, from, addressedOnly }) => {
     const order = from === 'start' ? Prisma.sql`ASC` : Prisma.sql`DESC`
+    const filter = addressedOnly ? ADDRESSED : Prisma.empty
     return Prisma.sql`(SELECT m.* FROM "messages" m
-      WHERE m."room_id" = ${roomId}::uuid AND m."seq" > ${after} AND m."seq" < ${before}
+      WHERE m."room_id" = ${roomId}::uuid AND m."seq" > ${after} AND m."seq" < ${before} ${filter}
       ORDER BY m."seq" ${order} LIMIT ${limit})`
   })
   const rows = await db.$queryRaw<MessageRow[]>(selectMessages(Prisma.join(scans, ' UNION ALL '), ROOM_IN_FIRST_ROW))
@@ -180,8 +185,8 @@ export async function findRoomOfMessage(db: Db, id: string): Promise<string | nu
 /** Messages as events of their rooms' logs: each row is its own MessageSent. */
 export function createMessageSource(db: Db): LogSource {
   return {
-    async readRoomEvents(roomId, after, upTo, limit) {
-      const messages = await readMessages(db, roomId, [{ after, before: upTo + 1, limit, from: 'start' }])
+    async readRoomEvents(roomId, { upTo, ...range }) {
+      const messages = await readMessages(db, roomId, [{ ...range, before: upTo + 1, from: 'start' }])
       return messages.map((message) => {
         return { seq: message.seq, event: messageSent(message), bytes: EVENT_BASE_BYTES + weightOf(message) }
       })

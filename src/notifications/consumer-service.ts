@@ -5,13 +5,12 @@
 import { LRUCache } from 'lru-cache'
 import type { Publisher } from '../events/publisher.ts'
 import type { LogEvent, RoomEvent } from '../events/room-event.ts'
-import { roomTopic } from '../events/topics.ts'
+import type { RoomLogReader } from '../events/room-log-reader.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Db, Tx } from '../platform/db.ts'
 import type { JobKind, Jobs, RunningJob } from '../platform/jobs.ts'
 import type { Logger } from '../platform/logger.ts'
 import type { Presence } from '../presence/service.ts'
-import type { Entry as LogEntry, TopicLog } from '../realtime/topic-log.ts'
 import { draftEntries } from './gathering.ts'
 import type { NotificationKind } from './kind.ts'
 import { findKind, NOTIFICATION_KINDS } from './kind-registry.ts'
@@ -31,14 +30,14 @@ import {
 } from './telling-store.ts'
 
 const EVENTS_PER_BATCH = 200
+/** Where nobody wants everything, most of the log is passed over unread. */
+const SEQS_PER_QUIET_BATCH = 5_000
 /** Then the room gives way to others. */
 const BATCHES_PER_JOB = 50
 /** Who is beyond counts as not looking. */
 const MAX_LOOKING = 2_000
 /** What lies longer in the log when it is come to is no news: an import, say, or a backup that was restored. */
 const MAX_AGE_MS = 24 * 60 * 60 * 1_000
-/** From so many events on, what is old is skipped instead of read. */
-const MANY_EVENTS = 1_000
 const WAKE_DELAY_MS = 50
 const WAKE_PAUSE_MS = 500
 /** How long a room is known to have nobody who wants everything. */
@@ -73,7 +72,7 @@ const SWEEP: JobKind<Record<string, never>> = {
 
 export interface ConsumerOptions {
   db: Db
-  log: TopicLog<LogEvent>
+  roomLog: RoomLogReader
   /** Not started yet. */
   jobs: Jobs
   publisher: Publisher
@@ -147,33 +146,32 @@ export class NotificationConsumer {
     this.#wakes.mark(roomId)
   }
 
-  /** Whether there is more. */
+  /** Whether there may be more for this job: not where another one is at work, for that looks again when it is done. */
   async #consumeBatch(roomId: string): Promise<boolean> {
     const { db, publisher, teller, clock } = this.#options
     const position = await findPosition(db, roomId)
     if (!position || position.lastSeq <= position.seq) return false
-    const { events, to } = await this.#readEvents(roomId, position)
-    const drafts = draftEntries(events, new Date(clock.now() - MAX_AGE_MS))
-    const byKind = NOTIFICATION_KINDS.flatMap((kind) => {
+    const isQuiet = position.kind !== 'DIRECT' && (await this.#isQuiet(roomId))
+    const notBefore = new Date(clock.now() - MAX_AGE_MS)
+    const { events, to } = await this.#readEvents(roomId, position, { notBefore, isQuiet })
+    const drafts = draftEntries(events, notBefore)
+    const kinds = isQuiet ? NOTIFICATION_KINDS.filter(({ level }) => level !== 'ALL') : NOTIFICATION_KINDS
+    const byKind = kinds.flatMap((kind) => {
       const ofKind = drafts.get(kind.name)
       return ofKind ? [{ kind, drafts: ofKind }] : []
     })
-    const isForListeners = position.kind !== 'DIRECT' && byKind.every(({ kind }) => kind.level === 'ALL')
-    if (byKind.length === 0 || (isForListeners && (await this.#isQuiet(roomId)))) {
-      await passOver(db, roomId, { from: position.seq, to })
-      return to < position.lastSeq
-    }
+    if (byKind.length === 0) return passOver(db, roomId, { from: position.seq, to })
     const room = await this.#toToldRoom(roomId, position)
     const appended = await db.$transaction(async (tx) => {
       const { seq, now } = await lockPosition(tx, roomId)
-      // Another node was faster: it has told of these events.
-      if (seq !== position.seq) return []
+      // Another job was faster: it has told of these events.
+      if (seq !== position.seq) return null
       const told = await teller.tellNew(tx, room, byKind, { batchSeq: to, now })
       await movePosition(tx, roomId, to)
       return told
     })
-    publisher.publishEvents(appended)
-    return to < position.lastSeq
+    if (appended) publisher.publishEvents(appended)
+    return appended !== null
   }
 
   /** Whether nobody in the room wants to be told of everything. */
@@ -183,20 +181,21 @@ export class NotificationConsumer {
     return isQuiet
   }
 
-  /** The next events of a room, and up to where they reach. */
-  async #readEvents(roomId: string, { seq, lastSeq }: RoomPosition): Promise<{ events: RoomEvent[]; to: number }> {
-    const { log, clock } = this.#options
-    const topic = roomTopic(roomId)
-    const read = (after: number, upTo: number, limit: number): Promise<LogEntry<LogEvent>[]> =>
-      log.read(topic, after, upTo, limit)
-    const after =
-      lastSeq - seq > MANY_EVENTS
-        ? await skipOld(read, { seq, lastSeq, before: new Date(clock.now() - MAX_AGE_MS) })
-        : seq
-    const upTo = Math.min(lastSeq, after + EVENTS_PER_BATCH)
-    const entries = await read(after, upTo, EVENTS_PER_BATCH)
-    // A room's topic carries room events only. What retention has cut away is behind them.
-    return { events: entries.map(({ event }) => event as RoomEvent), to: upTo }
+  /** The next events of a room, of a quiet one those for somebody in particular, and up to where they reach. */
+  async #readEvents(
+    roomId: string,
+    { seq, lastSeq }: RoomPosition,
+    { notBefore, isQuiet }: { notBefore: Date; isQuiet: boolean },
+  ): Promise<{ events: RoomEvent[]; to: number }> {
+    const { roomLog } = this.#options
+    const upTo = Math.min(lastSeq, seq + (isQuiet ? SEQS_PER_QUIET_BATCH : EVENTS_PER_BATCH))
+    const range = { after: seq, upTo, limit: EVENTS_PER_BATCH }
+    const entries = await (isQuiet ? roomLog.readAddressed(roomId, range) : roomLog.read(roomId, range))
+    const last = entries.at(-1)
+    if (entries.length < EVENTS_PER_BATCH || !last) return { events: entries.map(({ event }) => event), to: upTo }
+    if (new Date(last.event.at) >= notBefore) return { events: entries.map(({ event }) => event), to: last.seq }
+    // As many as this that are old may be followed by any number of others.
+    return { events: [], to: await skipOld(roomLog, roomId, { old: last.seq, lastSeq, notBefore }) }
   }
 
   async #toToldRoom(roomId: string, { kind, name, memberCount }: RoomPosition): Promise<ToldRoom> {
@@ -263,17 +262,18 @@ function isMeantForSome(event: RoomEvent): boolean {
   return NOTIFICATION_KINDS.some(({ level, audienceOf }) => level === 'MENTIONS' && audienceOf(event) !== null)
 }
 
-/** The seq up to which events are too old to be told of, between these two: found by halving. */
+/** The seq up to which events are too old to be told of, from an old one on: found by halving. */
 async function skipOld(
-  read: (after: number, upTo: number, limit: number) => Promise<LogEntry<LogEvent>[]>,
-  { seq, lastSeq, before }: { seq: number; lastSeq: number; before: Date },
+  roomLog: RoomLogReader,
+  roomId: string,
+  { old, lastSeq, notBefore }: { old: number; lastSeq: number; notBefore: Date },
 ): Promise<number> {
-  let [old, news] = [seq, lastSeq + 1]
+  let news = lastSeq + 1
   while (news - old > 1) {
     const middle = old + Math.floor((news - old) / 2)
-    const [entry] = await read(middle - 1, middle, 1)
+    const [entry] = await roomLog.read(roomId, { after: middle - 1, upTo: middle, limit: 1 })
     // What retention has cut away is old.
-    if (!entry || new Date(entry.event.at) < before) old = middle
+    if (!entry || new Date(entry.event.at) < notBefore) old = middle
     else news = middle
   }
   return old

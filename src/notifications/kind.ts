@@ -22,7 +22,10 @@ export interface NotificationKind {
   readonly name: string
   /** For the API: when there is such a notification. */
   readonly description: string
-  /** Who is told of it: those who want what is meant for them, or only those who want everything of the room. */
+  /**
+   * Who is told of it: those who want what is meant for them, or only those who want everything of the room. Of a message
+   * that neither mentions nor replies only those: where nobody wants everything, such messages are not even read.
+   */
   readonly level: 'MENTIONS' | 'ALL'
   /** Whether a device is to be woken for it. */
   readonly isUrgent: boolean

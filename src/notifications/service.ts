@@ -1,12 +1,11 @@
 import type { Publisher } from '../events/publisher.ts'
-import type { LogEvent } from '../events/room-event.ts'
+import type { RoomLogReader } from '../events/room-log-reader.ts'
 import type { Messages } from '../messages/service.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { Db } from '../platform/db.ts'
 import type { Jobs } from '../platform/jobs.ts'
 import type { Logger } from '../platform/logger.ts'
 import type { Presence } from '../presence/service.ts'
-import type { TopicLog } from '../realtime/topic-log.ts'
 import type { Rooms } from '../rooms/service.ts'
 import type { NotificationChannel } from './channel.ts'
 import { NotificationConsumer } from './consumer-service.ts'
@@ -20,7 +19,7 @@ export interface NotificationOptions {
   db: Db
   /** The same database, and its log by it, for what is done in jobs. */
   background: Db
-  log: TopicLog<LogEvent>
+  roomLog: RoomLogReader
   publisher: Publisher
   /** Not started yet. */
   jobs: Jobs

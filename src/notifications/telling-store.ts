@@ -86,11 +86,12 @@ export async function movePosition(tx: Tx, roomId: string, seq: number): Promise
   await tx.$executeRaw`UPDATE "notification_positions" SET "seq" = ${seq} WHERE "room_id" = ${roomId}::uuid`
 }
 
-/** Moves a position that is still there; for events of which nobody is told. One statement, without the lock. */
-export async function passOver(db: Db, roomId: string, { from, to }: { from: number; to: number }): Promise<void> {
-  await db.$executeRaw`
+/** Moves a position that is still there, and says whether it was; for events of which nobody is told. Without the lock. */
+export async function passOver(db: Db, roomId: string, { from, to }: { from: number; to: number }): Promise<boolean> {
+  const moved = await db.$executeRaw`
     INSERT INTO "notification_positions" AS p ("room_id", "seq") VALUES (${roomId}::uuid, ${to})
     ON CONFLICT ("room_id") DO UPDATE SET "seq" = ${to} WHERE p."seq" = ${from}`
+  return moved > 0
 }
 
 /** Rooms with events that nobody has looked at. A walk through all rooms: for a sweep. */

@@ -38,7 +38,7 @@ interface RoomEventRow {
 /** What happened to rooms and their members, from the log's own table. */
 export function createRoomEventSource(db: Db): LogSource {
   return {
-    async readRoomEvents(roomId, after, upTo, limit) {
+    async readRoomEvents(roomId, { after, upTo, limit }) {
       const rows = await db.$queryRaw<RoomEventRow[]>`
         WITH page AS (
           SELECT * FROM "room_events" e

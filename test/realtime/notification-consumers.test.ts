@@ -301,4 +301,32 @@ describe('consumers of notifications', () => {
     ])
     expect(rows).toEqual([{ told: 3 }])
   })
+
+  it('find what is meant for somebody among thousands of messages that nobody wants to be told of', async () => {
+    const first = await start(1)
+    const [ada, bob] = [await first.signUp('Ada'), await first.signUp('Bob')]
+    const { id: room } = await first.rooms.createRoom(ada, {
+      ...{ kind: 'PUBLIC', name: 'Market', slug: null, topic: null, memberIds: [] },
+    })
+    await first.rooms.joinRoom(bob, room)
+    const { id: quoted } = await first.send(bob, room, 'who has seen my hat')
+    // More mentions than are read at once, with few and with many others between them, and the replies at the very end.
+    await client.query(
+      `WITH moved AS (UPDATE rooms SET last_seq = last_seq + 20000 WHERE id = $1 RETURNING last_seq - 20000 AS head)
+      INSERT INTO messages (id, room_id, seq, author_id, text, created_at, mentions, reply_to_id)
+      SELECT gen_random_uuid(), $1, head + i, $2, 'message ' || i, now(),
+        CASE WHEN i % 4999 = 0 OR i BETWEEN 9000 AND 9299 THEN $3::jsonb END, CASE WHEN i > 19997 THEN $4::uuid END
+      FROM moved, generate_series(1, 20000) i`,
+      [room, ada.userId, JSON.stringify([{ start: 0, length: 7, userId: bob.userId }]), quoted],
+    )
+    await expectDone()
+    const { rows } = await client.query(
+      'SELECT kind, sum(count)::int AS told FROM notifications WHERE user_id = $1 GROUP BY kind ORDER BY kind',
+      [bob.userId],
+    )
+    expect(rows).toEqual([
+      { kind: 'MENTION', told: 304 },
+      { kind: 'REPLY', told: 3 },
+    ])
+  })
 })

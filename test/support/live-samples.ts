@@ -14,6 +14,7 @@ import { Revocations } from '../../src/auth/revocation-service.ts'
 import { createAuth } from '../../src/auth/service.ts'
 import { Sessions } from '../../src/auth/sessions.ts'
 import { createPublisher, type Publisher } from '../../src/events/publisher.ts'
+import { createRoomLogReader } from '../../src/events/room-log-reader.ts'
 import { createTopicLog } from '../../src/events/topic-log.ts'
 import { appendUserEvent } from '../../src/events/user-log.ts'
 import { renditionKey, uploadKey } from '../../src/files/object-keys.ts'
@@ -182,7 +183,7 @@ function openServices(databaseUrl: string): OpenedServices {
   const db = createDb({ url: databaseUrl, poolSize: 3 })
   const bus = createMemoryEventBus()
   const logger = createLogger('fatal')
-  const log = createTopicLog(db, [createMessageSource(db), createRoomEventSource(db)])
+  const log = createTopicLog(db, createRoomLogReader(db, [createMessageSource(db), createRoomEventSource(db)]))
   const publisher = createPublisher({ bus, log, logger })
   const hub = new Hub({ bus, log, logger, sweepIntervalMs: 100 })
   const users = createUsers({ db, publisher })

@@ -4,6 +4,7 @@
 import pg from 'pg'
 import { createPublisher } from '../../src/events/publisher.ts'
 import type { LogEvent } from '../../src/events/room-event.ts'
+import { createRoomLogReader } from '../../src/events/room-log-reader.ts'
 import { createTopicLog } from '../../src/events/topic-log.ts'
 import { createMessages } from '../../src/messages/service.ts'
 import { createMessageSource } from '../../src/messages/store.ts'
@@ -49,8 +50,8 @@ export async function startNotificationNode(
   const bus = createMemoryEventBus()
   const logger = createLogger('fatal')
   const jobs = new Jobs({ url: databaseUrl, logger })
-  const logOf = (pool: Db) => createTopicLog(pool, [createMessageSource(pool), createRoomEventSource(pool)])
-  const log = logOf(db)
+  const readerOf = (pool: Db) => createRoomLogReader(pool, [createMessageSource(pool), createRoomEventSource(pool)])
+  const log = createTopicLog(db, readerOf(db))
   const onPublished = (event: LogEvent) => notifications.consumer.onPublished(event)
   const publisher = createPublisher({ bus, log, logger, onPublished })
   const users = createUsers({ db, publisher })
@@ -63,7 +64,7 @@ export async function startNotificationNode(
     ...{
       db,
       background,
-      log: logOf(background),
+      roomLog: readerOf(background),
       publisher,
       jobs,
       rooms,
