@@ -33,7 +33,9 @@ export interface MessageQuote {
   id: string
   seq: number
   author: UserRecord
+  /** Empty where it was deleted, or where its attachments are all it has. */
   text: string
+  isDeleted: boolean
 }
 
 /** What happens to messages, as events of their room's log. */

@@ -28,7 +28,8 @@ const MessageQuoteType = builder.objectRef<MessageQuote>('MessageQuote').impleme
       resolve: ({ id }) => encodeGlobalId('Message', id),
     }),
     seq: t.exposeInt('seq', { description: 'Its place in the room’s log.' }),
-    text: t.exposeString('text', { description: 'Its text.' }),
+    text: t.exposeString('text', { description: 'Its text. Empty where it was deleted, or has attachments alone.' }),
+    isDeleted: t.exposeBoolean('isDeleted', { description: 'Whether it was deleted.' }),
     author: t.expose('author', { type: UserType, description: 'Who wrote it.' }),
   }),
 })

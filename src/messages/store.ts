@@ -25,6 +25,7 @@ export interface MessageColumns {
   authorLastSeenAt: Date
   replyId: string | null
   replySeq: number | null
+  /** Null where it was deleted. */
   replyText: string | null
   replyAuthorId: string | null
   replyAuthorName: string | null
@@ -48,7 +49,8 @@ function selectMessages(page: Prisma.Sql, room: Prisma.Sql): Prisma.Sql {
       ${MENTIONS} AS "mentions", ${ATTACHMENTS} AS "attachments",
       m."author_id" AS "authorId", a."name" AS "authorName", a."avatar_url" AS "authorAvatarUrl",
       a."status_text" AS "authorStatusText", a."last_seen_at" AS "authorLastSeenAt",
-      q."id" AS "replyId", q."seq" AS "replySeq", q."text" AS "replyText",
+      q."id" AS "replyId", q."seq" AS "replySeq",
+      CASE WHEN q."deleted_at" IS NULL THEN q."text" END AS "replyText",
       b."id" AS "replyAuthorId", b."name" AS "replyAuthorName", b."avatar_url" AS "replyAuthorAvatarUrl",
       b."status_text" AS "replyAuthorStatusText", b."last_seen_at" AS "replyAuthorLastSeenAt",
       ${room} AS "room"
@@ -215,7 +217,7 @@ export function toMessageRecord(row: MessageColumns & { authorId: string }, room
 
 function toQuote(row: MessageColumns): MessageQuote | null {
   const { replyId, replySeq, replyText, replyAuthorId, replyAuthorName, replyAuthorLastSeenAt } = row
-  if (!replyId || replySeq === null || replyText === null) return null
+  if (!replyId || replySeq === null) return null
   if (!replyAuthorId || replyAuthorName === null || replyAuthorLastSeenAt === null) return null
   const author: UserRecord = {
     id: replyAuthorId,
@@ -224,5 +226,5 @@ function toQuote(row: MessageColumns): MessageQuote | null {
     statusText: row.replyAuthorStatusText,
     lastSeenAt: replyAuthorLastSeenAt,
   }
-  return { id: replyId, seq: replySeq, author, text: replyText }
+  return { id: replyId, seq: replySeq, author, text: replyText ?? '', isDeleted: replyText === null }
 }

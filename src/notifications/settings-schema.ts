@@ -190,7 +190,8 @@ const SetRoomNotificationsSuccess = builder
 builder.mutationFields((t) => ({
   updateNotificationSettings: t.field({
     type: UpdateNotificationSettingsSuccess,
-    description: 'Changes what the viewer is told of, and how. All their devices get NotificationSettingsUpdated.',
+    description:
+      'Changes what the viewer is told of, and how. All their devices get NotificationSettingsUpdated, unless it changes nothing.',
     errors: { types: REFUSALS, union: { description: 'The settings, or why they were refused.' } },
     args: { input: t.arg({ type: UpdateNotificationSettingsInput, required: true, description: 'What to change.' }) },
     resolve: async (_root, { input }, context) => {
@@ -201,7 +202,8 @@ builder.mutationFields((t) => ({
   }),
   setRoomNotifications: t.field({
     type: SetRoomNotificationsSuccess,
-    description: 'Changes what the viewer is told of in one room. All their devices get RoomNotificationsUpdated.',
+    description:
+      'Changes what the viewer is told of in one room. All their devices get RoomNotificationsUpdated, unless it changes nothing.',
     errors: { types: REFUSALS, union: { description: 'The settings, or why they were refused.' } },
     args: { input: t.arg({ type: SetRoomNotificationsInput, required: true, description: 'What to change.' }) },
     resolve: async (_root, { input }, context) => {

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Publisher } from '../events/publisher.ts'
 import { appendUserEvent } from '../events/user-log.ts'
 import type { Db } from '../platform/db.ts'
@@ -27,18 +28,18 @@ export interface SettingsOptions {
 
 export type NotificationSettings = ReturnType<typeof createNotificationSettings>
 
-/** What users want to be told of, and how. All their devices learn of a change. */
+/** What users want to be told of, and how. All their devices learn of a change, and of nothing where nothing changed. */
 export function createNotificationSettings({ db, publisher, rooms, onChanged }: SettingsOptions) {
   return {
     findSettings: ({ userId }: Viewer): Promise<NotificationSettingsRecord> => findSettings(db, userId),
 
     async updateSettings({ userId }: Viewer, change: NotificationSettingsChange): Promise<NotificationSettingsRecord> {
       const { settings, events } = await db.$transaction(async (tx) => {
+        const before = await findSettings(tx, userId)
         const settings = await putSettings(tx, userId, change)
-        return {
-          settings,
-          events: await appendUserEvent(tx, [userId], { type: 'NotificationSettingsUpdated', settings }),
-        }
+        if (isDeepStrictEqual(settings, before)) return { settings, events: [] }
+        const event = { type: 'NotificationSettingsUpdated', settings } as const
+        return { settings, events: await appendUserEvent(tx, [userId], event) }
       })
       onChanged(null)
       publisher.publishEvents(events)
@@ -58,10 +59,12 @@ export function createNotificationSettings({ db, publisher, rooms, onChanged }: 
       const { userId } = viewer
       await rooms.requireReadableRoom(viewer, roomId)
       const { settings, events } = await db.$transaction(async (tx) => {
+        const before = await findRoomSettings(tx, roomId, userId)
         await putRoomSettings(tx, roomId, userId, change)
         const settings = await findRoomSettings(tx, roomId, userId)
         if (!settings)
           throw new RefusedError('NOT_A_MEMBER', 'Only members of the room are told of what happens in it.')
+        if (isDeepStrictEqual(settings, before)) return { settings, events: [] }
         const event = { type: 'RoomNotificationsUpdated', roomId, settings } as const
         return { settings, events: await appendUserEvent(tx, [userId], event) }
       })

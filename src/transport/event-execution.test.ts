@@ -39,7 +39,7 @@ const room = {
   lastActivityAt: at,
   memberCount: 0,
 }
-const quote = { id: ID(8), roomId: room.id, seq: 1, author: bob, text: '' }
+const quote = { id: ID(8), roomId: room.id, seq: 1, author: bob, text: '', isDeleted: true }
 const plain = {
   id: ID(9),
   roomId: room.id,

@@ -1,5 +1,6 @@
 // A deleted message is gone for everybody; its place in the log stays.
 
+import { isDeepStrictEqual } from 'node:util'
 import { afterEach, describe, expect, it } from 'vitest'
 import { attempt } from '../support/attempt.ts'
 import { type Person, person, stopAll } from '../support/seed.ts'
@@ -13,7 +14,7 @@ const LOG = `subscription ($id: ID!, $after: Int) { roomEvents(roomId: $id, afte
 } }`
 
 const QUOTES = `subscription ($id: ID!, $after: Int) { roomEvents(roomId: $id, after: $after) {
-  seq ... on MessageSent { message { text replyTo { text } } }
+  seq ... on MessageSent { message { text replyTo { text isDeleted } } }
 } }`
 
 describe('deleting a message', () => {
@@ -43,8 +44,32 @@ describe('deleting a message', () => {
     expect((await live.next()).data?.roomEvents).toMatchObject({ __typename: 'MessageDeleted' })
     const later = subscribe(cy.connect(), QUOTES, { id: roomId, after: seq - 1 })
     expect((await later.next()).data?.roomEvents).toEqual({ seq, message: { text: '', replyTo: null } })
-    const quoting = { seq: reply.seq, message: { text: 'what?', replyTo: { text: '' } } }
+    const quoting = { seq: reply.seq, message: { text: 'what?', replyTo: { text: '', isDeleted: true } } }
     expect((await later.next()).data?.roomEvents).toEqual(quoting)
+  })
+
+  it('leaves it to be replied to, as one that was deleted', async () => {
+    const { ada, bo, roomId } = await scene()
+    const live = subscribe(bo.connect(), QUOTES, { id: roomId })
+    await live.next()
+    const [gone, kept] = [await bo.send(roomId, 'a secret'), await bo.send(roomId, 'kept')]
+    await remove(bo, gone.id)
+    await live.take(3)
+    const quotes = [
+      { replyTo: gone, quote: { text: '', isDeleted: true } },
+      { replyTo: kept, quote: { text: 'kept', isDeleted: false } },
+    ]
+    // By themselves, and in a group.
+    for (const { replyTo, quote } of quotes) {
+      await ada.send(roomId, 'and?', { replyToId: replyTo.id })
+      expect((await live.next()).data?.roomEvents).toMatchObject({ message: { replyTo: quote } })
+    }
+    const together = Array.from({ length: 20 }, (_, i) => quotes[i % 2])
+    await Promise.all(together.map((one) => ada.send(roomId, 'and?', { replyToId: one?.replyTo.id })))
+    const shown = (await live.take(20)).map(({ data }) => data?.roomEvents)
+    for (const { quote } of quotes) {
+      expect(shown.filter((item) => isDeepStrictEqual(Object(item).message.replyTo, quote))).toHaveLength(10)
+    }
   })
 
   it('empties it in history, in replies to it and in the log, and tells whoever is there', async () => {
@@ -59,11 +84,11 @@ describe('deleting a message', () => {
       ...{ messageId: id, messageSeq: seq, actor: { name: 'Bo' } },
     })
     const query = `query ($id: ID!) { room(id: $id) { messages {
-      edges { node { id text deletedAt mentions { start } replyTo { text } } } } } }`
+      edges { node { id text deletedAt mentions { start } replyTo { text isDeleted } } } } } }`
     const { room } = await ada.do<{ room: { messages: { edges: { node: object }[] } } }>(query, { id: roomId })
     expect(room.messages.edges.map(({ node }) => node)).toEqual([
       { id, text: '', deletedAt: expect.any(String), mentions: [], replyTo: null },
-      expect.objectContaining({ text: 'what?', deletedAt: null, replyTo: { text: '' } }),
+      expect.objectContaining({ text: 'what?', deletedAt: null, replyTo: { text: '', isDeleted: true } }),
     ])
     // A node that has not seen it live.
     const replay = subscribe(ada.connect(), LOG, { id: roomId, after: seq - 1 })

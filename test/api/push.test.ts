@@ -322,14 +322,16 @@ describe('Web Push', () => {
       const roomId = await bob.createRoom({ kind: 'PRIVATE', memberIds: [ada.id] })
       const about = { roomId: Buffer.from(roomId, 'base64url').toString().split(':')[1] ?? '' }
       await due.plan(due.make(ada, { ...about, title: 'while a member' }))
-      await eventually(() => expect(got(browser).map(({ title }) => title)).toEqual(['while a member']))
+      // And perhaps of having been added, if that was told before it was over.
+      const titles = () => got(browser).map(({ title }) => title)
+      await eventually(() => expect(titles()).toContain('while a member'))
       await attempt(url(), bob, 'removeMember', { roomId, userId: ada.id })
       const late = due.make(ada, { ...about, title: 'too late' })
       await due.plan(late)
       await eventually(async () =>
         expect(await statesOf(late.id)).toEqual([['DEAD', 'the user may not read the room any more']]),
       )
-      expect(pushService.postsTo(browser.path)).toHaveLength(1)
+      expect(titles()).not.toContain('too late')
     })
 
     it('of a message that was deleted before it could be sent is not sent', async () => {

@@ -104,8 +104,10 @@ describeTopologies(
       const devices = [new Device(bob, first), new Device(bob, second)]
       for (const device of devices) await device.next('CaughtUp')
       const doNotDisturb = { start: '22:00', end: '07:00', timeZone: 'Europe/Berlin', days: ['FRIDAY', 'MONDAY'] }
-      await updateNotificationSettings(bob, { pushPrivacy: 'NONE', doNotDisturb })
-      await setRoomNotifications(bob, room, { level: 'NONE' })
+      // The second time it changes nothing, and nobody is told.
+      for (let i = 0; i < 2; i++) await updateNotificationSettings(bob, { pushPrivacy: 'NONE', doNotDisturb })
+      for (let i = 0; i < 2; i++) await setRoomNotifications(bob, room, { level: 'NONE' })
+      await setRoomNotifications(bob, room, { level: 'ALL' })
       for (const device of devices) {
         expect((await device.next('NotificationSettingsUpdated')).settings).toEqual({
           ...{ level: 'MENTIONS', pushPrivacy: 'NONE' },
@@ -114,6 +116,7 @@ describeTopologies(
         expect((await device.next('RoomNotificationsUpdated')).roomSettings).toEqual({
           ...{ level: 'NONE', effectiveLevel: 'NONE', mutedUntil: null },
         })
+        expect((await device.next('RoomNotificationsUpdated')).roomSettings).toMatchObject({ level: 'ALL' })
       }
     })
   },
