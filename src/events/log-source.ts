@@ -9,7 +9,7 @@ export interface LogRange {
   after: number
   upTo: number
   limit: number
-  /** Leaves out what is for nobody in particular: messages that neither mention nor reply, and so most of a log. */
+  /** Leaves out messages that neither mention nor reply: they are for nobody in particular, and most of a log. */
   addressedOnly?: boolean
 }
 

@@ -11,7 +11,7 @@ export interface RoomLogReader {
    * removed is missing at the beginning. Throws when there is one.
    */
   read(roomId: string, range: Omit<LogRange, 'addressedOnly'>): Promise<Entry<RoomEvent>[]>
-  /** Those events of a range that are for somebody in particular. What is skipped costs next to nothing. */
+  /** The events of a range but messages that neither mention nor reply: those the database passes over, row by row. */
   readAddressed(roomId: string, range: Omit<LogRange, 'addressedOnly'>): Promise<Entry<RoomEvent>[]>
 }
 

@@ -11,7 +11,7 @@ import type { Db, Tx } from '../platform/db.ts'
 import type { JobKind, Jobs, RunningJob } from '../platform/jobs.ts'
 import type { Logger } from '../platform/logger.ts'
 import type { Presence } from '../presence/service.ts'
-import { draftEntries } from './gathering.ts'
+import { draftEntries, type EntryDraft } from './gathering.ts'
 import type { NotificationKind } from './kind.ts'
 import { findKind, NOTIFICATION_KINDS } from './kind-registry.ts'
 import { RoomWakes } from './room-wakes.ts'
@@ -146,9 +146,9 @@ export class NotificationConsumer {
     this.#wakes.mark(roomId)
   }
 
-  /** Whether there may be more for this job: not where another one is at work, for that looks again when it is done. */
+  /** Whether there was more when it was looked. What has come since has a job of its own, after a pause. */
   async #consumeBatch(roomId: string): Promise<boolean> {
-    const { db, publisher, teller, clock } = this.#options
+    const { db, clock } = this.#options
     const position = await findPosition(db, roomId)
     if (!position || position.lastSeq <= position.seq) return false
     const isQuiet = position.kind !== 'DIRECT' && (await this.#isQuiet(roomId))
@@ -160,11 +160,26 @@ export class NotificationConsumer {
       const ofKind = drafts.get(kind.name)
       return ofKind ? [{ kind, drafts: ofKind }] : []
     })
-    if (byKind.length === 0) return passOver(db, roomId, { from: position.seq, to })
+    const isMoved =
+      byKind.length === 0
+        ? await passOver(db, roomId, { from: position.seq, to })
+        : await this.#tell(roomId, position, { byKind, to })
+    if (isMoved) return to < position.lastSeq
+    // Another job was faster, and goes on; but it may have looked before that came for which this one was sent.
+    this.#wakes.mark(roomId)
+    return false
+  }
+
+  /** Whether nobody else had told of these events. */
+  async #tell(
+    roomId: string,
+    position: RoomPosition,
+    { byKind, to }: { byKind: { kind: NotificationKind; drafts: EntryDraft[] }[]; to: number },
+  ): Promise<boolean> {
+    const { db, publisher, teller } = this.#options
     const room = await this.#toToldRoom(roomId, position)
     const appended = await db.$transaction(async (tx) => {
       const { seq, now } = await lockPosition(tx, roomId)
-      // Another job was faster: it has told of these events.
       if (seq !== position.seq) return null
       const told = await teller.tellNew(tx, room, byKind, { batchSeq: to, now })
       await movePosition(tx, roomId, to)
@@ -181,7 +196,7 @@ export class NotificationConsumer {
     return isQuiet
   }
 
-  /** The next events of a room, of a quiet one those for somebody in particular, and up to where they reach. */
+  /** The next events of a room, of a quiet one without what is for nobody in particular, and up to where they reach. */
   async #readEvents(
     roomId: string,
     { seq, lastSeq }: RoomPosition,
@@ -191,11 +206,12 @@ export class NotificationConsumer {
     const upTo = Math.min(lastSeq, seq + (isQuiet ? SEQS_PER_QUIET_BATCH : EVENTS_PER_BATCH))
     const range = { after: seq, upTo, limit: EVENTS_PER_BATCH }
     const entries = await (isQuiet ? roomLog.readAddressed(roomId, range) : roomLog.read(roomId, range))
+    const events = entries.map(({ event }) => event)
     const last = entries.at(-1)
-    if (entries.length < EVENTS_PER_BATCH || !last) return { events: entries.map(({ event }) => event), to: upTo }
-    if (new Date(last.event.at) >= notBefore) return { events: entries.map(({ event }) => event), to: last.seq }
-    // As many as this that are old may be followed by any number of others.
-    return { events: [], to: await skipOld(roomLog, roomId, { old: last.seq, lastSeq, notBefore }) }
+    if (entries.length < EVENTS_PER_BATCH || !last) return { events, to: upTo }
+    if (new Date(last.event.at) >= notBefore) return { events, to: last.seq }
+    // Where so many are old, any number of others may follow.
+    return { events, to: await skipOld(roomLog, roomId, { old: last.seq, lastSeq, notBefore }) }
   }
 
   async #toToldRoom(roomId: string, { kind, name, memberCount }: RoomPosition): Promise<ToldRoom> {

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Publisher } from '../events/publisher.ts'
-import { appendUserEvent } from '../events/user-log.ts'
+import { appendUserEvent, lockUserLogs } from '../events/user-log.ts'
 import type { Db } from '../platform/db.ts'
 import { RefusedError } from '../platform/errors.ts'
 import type { Viewer } from '../platform/viewer.ts'
@@ -35,13 +35,15 @@ export function createNotificationSettings({ db, publisher, rooms, onChanged }: 
 
     async updateSettings({ userId }: Viewer, change: NotificationSettingsChange): Promise<NotificationSettingsRecord> {
       const { settings, events } = await db.$transaction(async (tx) => {
+        // Else another change could come between, and the last event would not be what is stored.
+        await lockUserLogs(tx, [userId])
         const before = await findSettings(tx, userId)
         const settings = await putSettings(tx, userId, change)
         if (isDeepStrictEqual(settings, before)) return { settings, events: [] }
         const event = { type: 'NotificationSettingsUpdated', settings } as const
         return { settings, events: await appendUserEvent(tx, [userId], event) }
       })
-      onChanged(null)
+      if (events.length > 0) onChanged(null)
       publisher.publishEvents(events)
       return settings
     },
@@ -59,6 +61,7 @@ export function createNotificationSettings({ db, publisher, rooms, onChanged }: 
       const { userId } = viewer
       await rooms.requireReadableRoom(viewer, roomId)
       const { settings, events } = await db.$transaction(async (tx) => {
+        await lockUserLogs(tx, [userId])
         const before = await findRoomSettings(tx, roomId, userId)
         await putRoomSettings(tx, roomId, userId, change)
         const settings = await findRoomSettings(tx, roomId, userId)
@@ -68,7 +71,7 @@ export function createNotificationSettings({ db, publisher, rooms, onChanged }: 
         const event = { type: 'RoomNotificationsUpdated', roomId, settings } as const
         return { settings, events: await appendUserEvent(tx, [userId], event) }
       })
-      onChanged(roomId)
+      if (events.length > 0) onChanged(roomId)
       publisher.publishEvents(events)
       return settings
     },

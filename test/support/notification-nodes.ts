@@ -4,7 +4,7 @@
 import pg from 'pg'
 import { createPublisher } from '../../src/events/publisher.ts'
 import type { LogEvent } from '../../src/events/room-event.ts'
-import { createRoomLogReader } from '../../src/events/room-log-reader.ts'
+import { createRoomLogReader, type RoomLogReader } from '../../src/events/room-log-reader.ts'
 import { createTopicLog } from '../../src/events/topic-log.ts'
 import { createMessages } from '../../src/messages/service.ts'
 import { createMessageSource } from '../../src/messages/store.ts'
@@ -52,6 +52,7 @@ export async function startNotificationNode(
   const jobs = new Jobs({ url: databaseUrl, logger })
   const readerOf = (pool: Db) => createRoomLogReader(pool, [createMessageSource(pool), createRoomEventSource(pool)])
   const log = createTopicLog(db, readerOf(db))
+  const consumed = countEntries(readerOf(background))
   const onPublished = (event: LogEvent) => notifications.consumer.onPublished(event)
   const publisher = createPublisher({ bus, log, logger, onPublished })
   const users = createUsers({ db, publisher })
@@ -64,7 +65,7 @@ export async function startNotificationNode(
     ...{
       db,
       background,
-      roomLog: readerOf(background),
+      roomLog: consumed.reader,
       publisher,
       jobs,
       rooms,
@@ -80,6 +81,8 @@ export async function startNotificationNode(
   notifications.consumer.start()
   return {
     ...{ db, users, rooms, messages, presence, jobs, ...notifications },
+    /** How many events of rooms its consumer has read. */
+    entriesRead: consumed.count,
     async signUp(name: string): Promise<Viewer> {
       const { id } = await users.ensureUser({ subject: newId(), name, picture: null, issuedAt: null })
       return { userId: id, issuedAt: null, expiresAt: new Date('2100-01-01T00:00:00Z'), isOperator: false }
@@ -94,6 +97,22 @@ export async function startNotificationNode(
       await background.$disconnect()
       await db.$disconnect()
     },
+  }
+}
+
+function countEntries(reader: RoomLogReader): { reader: RoomLogReader; count: () => number } {
+  let entriesRead = 0
+  const counted = async <T>(reading: Promise<T[]>): Promise<T[]> => {
+    const entries = await reading
+    entriesRead += entries.length
+    return entries
+  }
+  return {
+    reader: {
+      read: (roomId, range) => counted(reader.read(roomId, range)),
+      readAddressed: (roomId, range) => counted(reader.readAddressed(roomId, range)),
+    },
+    count: () => entriesRead,
   }
 }
 

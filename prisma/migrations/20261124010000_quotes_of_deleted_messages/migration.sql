@@ -132,7 +132,8 @@ BEGIN
   IF known."id" IS NOT NULL THEN
     replied_to := known."reply_to_id";
   END IF;
-  SELECT q."id", q."seq", CASE WHEN q."deleted_at" IS NULL THEN q."text" END AS "text", q."author_id", b."name", b."avatar_url", b."status_text", b."last_seen_at"
+  SELECT q."id", q."seq", CASE WHEN q."deleted_at" IS NULL THEN q."text" END AS "text",
+    q."author_id", b."name", b."avatar_url", b."status_text", b."last_seen_at"
   INTO reply
   FROM "messages" q JOIN "users" b ON b."id" = q."author_id"
   -- Most reply to nothing, and this costs them nothing.
