@@ -7,12 +7,12 @@ import { connect, type Socket } from 'node:net'
 import type { Readable } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import {
+  askScanner,
   cleanVirusName,
   MAX_ANSWER_BYTES,
   ScannerUnavailableError,
   type Verdict,
   type VirusScanner,
-  watchSource,
 } from './virus-scanner.ts'
 
 export interface ClamdOptions {
@@ -43,21 +43,12 @@ export function createClamdScanner(options: ClamdOptions): VirusScanner {
 async function scan(bytes: Readable, { address, idleTimeoutMs }: ClamdOptions, signal?: AbortSignal): Promise<Verdict> {
   const socket = connect({ ...address, signal })
   socket.setTimeout(idleTimeoutMs, () => socket.destroy(new Error(`clamd was silent for ${idleTimeoutMs} ms`)))
-  const sourceFailure = watchSource(bytes, socket)
-  try {
-    // Both at once: a clamd that has seen enough answers and reads no further.
-    const [sent, answered] = await Promise.allSettled([send(bytes, socket), readAnswer(socket)])
-    signal?.throwIfAborted()
-    if (sourceFailure() !== null) throw sourceFailure()
-    if (answered.status === 'rejected') throw answered.reason
-    return verdictOf(answered.value, sent.status === 'fulfilled')
-  } catch (error) {
-    signal?.throwIfAborted()
-    if (error === sourceFailure() || error instanceof ScannerUnavailableError) throw error
-    throw new ScannerUnavailableError(`clamd gave no verdict: ${String(error)}`, { cause: error })
-  } finally {
-    socket.destroy()
-  }
+  return askScanner(socket, {
+    ...{ name: 'clamd', bytes, signal, verdictOf },
+    // A clamd that has seen enough answers and reads no further.
+    send: () => send(bytes, socket),
+    readAnswer: () => readAnswer(socket),
+  })
 }
 
 async function send(bytes: Readable, socket: Socket): Promise<void> {

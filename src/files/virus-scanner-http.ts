@@ -10,12 +10,12 @@ import { request as httpsRequest } from 'node:https'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import {
+  askScanner,
   cleanVirusName,
   MAX_ANSWER_BYTES,
   ScannerUnavailableError,
   type Verdict,
   type VirusScanner,
-  watchSource,
 } from './virus-scanner.ts'
 
 export interface HttpScannerOptions {
@@ -58,21 +58,11 @@ async function scan(
     signal,
   })
   request.once('timeout', () => request.destroy(new Error(`The scanner was silent for ${idleTimeoutMs} ms`)))
-  const sourceFailure = watchSource(bytes, request)
-  try {
-    // Both at once: the scanner may have seen enough before the end.
-    const [sent, answered] = await Promise.allSettled([pipeline(bytes, request), readAnswer(request)])
-    signal?.throwIfAborted()
-    if (sourceFailure() !== null) throw sourceFailure()
-    if (answered.status === 'rejected') throw answered.reason
-    return verdictOf(answered.value, sent.status === 'fulfilled')
-  } catch (error) {
-    signal?.throwIfAborted()
-    if (error === sourceFailure() || error instanceof ScannerUnavailableError) throw error
-    throw new ScannerUnavailableError(`The scanner gave no verdict: ${String(error)}`, { cause: error })
-  } finally {
-    request.destroy()
-  }
+  return askScanner(request, {
+    ...{ name: 'the scanner', bytes, signal, verdictOf },
+    send: () => pipeline(bytes, request),
+    readAnswer: () => readAnswer(request),
+  })
 }
 
 function readAnswer(request: ClientRequest): Promise<Answer> {

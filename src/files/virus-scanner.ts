@@ -25,8 +25,40 @@ export class ScannerUnavailableError extends Error {
   }
 }
 
+/** One question, over a connection that is destroyed in any case. */
+export interface Question<Answer> {
+  /** Of the scanner, for what is said when it gives no verdict. */
+  name: string
+  bytes: Readable
+  signal: AbortSignal | undefined
+  send(): Promise<void>
+  readAnswer(): Promise<Answer>
+  verdictOf(answer: Answer, isAllSent: boolean): Verdict
+}
+
+/** Sends and listens at once, because a scanner may have seen enough before the end. Rejects as `VirusScanner.scan` does. */
+export async function askScanner<Answer>(
+  connection: Writable,
+  { name, bytes, signal, send, readAnswer, verdictOf }: Question<Answer>,
+): Promise<Verdict> {
+  const sourceFailure = watchSource(bytes, connection)
+  try {
+    const [sent, answered] = await Promise.allSettled([send(), readAnswer()])
+    signal?.throwIfAborted()
+    if (sourceFailure() !== null) throw sourceFailure()
+    if (answered.status === 'rejected') throw answered.reason
+    return verdictOf(answered.value, sent.status === 'fulfilled')
+  } catch (error) {
+    signal?.throwIfAborted()
+    if (error === sourceFailure() || error instanceof ScannerUnavailableError) throw error
+    throw new ScannerUnavailableError(`${name} gave no verdict: ${String(error)}`, { cause: error })
+  } finally {
+    connection.destroy()
+  }
+}
+
 /** The stream's own failure, once it has failed: not that with which it is destroyed because the scanner has gone. */
-export function watchSource(bytes: Readable, scanner: Writable): () => Error | null {
+function watchSource(bytes: Readable, scanner: Writable): () => Error | null {
   let failure: Error | null = null
   bytes.once('error', (error) => {
     if (!scanner.destroyed) failure = error

@@ -42,6 +42,23 @@ export function textRule({ min = 0, max, trim = true }: TextLimits) {
   })
 }
 
+const MAX_URL_LENGTH = 2_048
+
+/** An http or https URL, in its canonical form, of at most 2,048 characters. */
+export const webUrlRule = z.string().transform((text, ctx) => {
+  const refuse = (message: string, limit?: number) => {
+    ctx.addIssue({ code: 'custom', message, params: { limit } })
+    return z.NEVER
+  }
+  // A URL parser would drop or replace these silently.
+  if (!text.isWellFormed() || /\p{Cc}/u.test(text)) return refuse('holds a control character or a lone surrogate')
+  const url = text.length > MAX_URL_LENGTH ? null : URL.parse(text)
+  // What is stored is the URL in its canonical form, where a letter may take six characters.
+  const isTooLong = text.length > MAX_URL_LENGTH || (url !== null && url.href.length > MAX_URL_LENGTH)
+  if (isTooLong) return refuse(`is longer than ${MAX_URL_LENGTH} characters`, MAX_URL_LENGTH)
+  return url && /^https?:$/.test(url.protocol) ? url.href : refuse('is not an http or https URL')
+})
+
 function findProblem(text: string, max: number): { message: string; limit?: number } | null {
   if (!text.isWellFormed()) return { message: 'holds a lone surrogate, which is not Unicode text' }
   if (text.includes('\u0000')) return { message: 'holds a NUL character, which cannot be stored' }

@@ -1,26 +1,19 @@
 import { ECDH } from 'node:crypto'
 import { z } from 'zod'
 import { globalIdOf } from '../graphql/global-id.ts'
-import { textRule } from '../graphql/input.ts'
+import { textRule, webUrlRule } from '../graphql/input.ts'
 import { findKind } from './kind-registry.ts'
 
-const MAX_URL_LENGTH = 2_048
 const MAX_USER_AGENT_CHARACTERS = 300
 const MAX_DESCRIPTION_CHARACTERS = 200
 
-/** An http(s) URL in its canonical form, in which hosts that are addresses are plain addresses. */
-const targetUrl = z.string().transform((text, ctx) => {
-  const refuse = (message: string, limit?: number) => {
-    ctx.addIssue({ code: 'custom', message, params: { limit } })
+/** In the canonical form of a URL hosts that are addresses are plain addresses. */
+const targetUrl = webUrlRule.transform((text, ctx) => {
+  const url = new URL(text)
+  if (url.username !== '' || url.password !== '') {
+    ctx.addIssue({ code: 'custom', message: 'holds a user name or a password' })
     return z.NEVER
   }
-  // A URL parser would drop or replace these silently.
-  if (!text.isWellFormed() || /\p{Cc}/u.test(text)) return refuse('holds a control character or a lone surrogate')
-  const url = text.length > MAX_URL_LENGTH ? null : URL.parse(text)
-  const isTooLong = text.length > MAX_URL_LENGTH || (url !== null && url.href.length > MAX_URL_LENGTH)
-  if (isTooLong) return refuse(`is longer than ${MAX_URL_LENGTH} characters`, MAX_URL_LENGTH)
-  if (!url || !/^https?:$/.test(url.protocol)) return refuse('is not an http or https URL')
-  if (url.username !== '' || url.password !== '') return refuse('holds a user name or a password')
   url.hash = ''
   return url.href
 })
